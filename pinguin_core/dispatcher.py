@@ -1,0 +1,125 @@
+"""The dispatcher: due → claimed → sent | queued again | failed, a lane for each channel."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from types import TracebackType
+from typing import Final, Self
+
+from pinguin_core.errors import InvalidValue
+from pinguin_core.lane import Deliver, Lane
+from pinguin_core.message import Channel, Email, Sms
+from pinguin_core.notification import Notification, Receipt
+from pinguin_core.ports import Clock, MessageT_contra, NotificationRepository, Observer, Sender
+from pinguin_core.retry import ExponentialBackoff, RetryPolicy
+from pinguin_core.system import NullObserver, SystemClock
+
+_MARGIN: Final = timedelta(seconds=15)
+"""By how much a lease outlasts the longest attempt: time to store the outcome."""
+
+
+class Dispatcher:
+    """Delivers what is due, from entering its `async with` block to leaving it.
+
+    Each channel has a lane of its own, so that a slow e-mail relay never holds up SMS. A channel
+    without a sender is left alone. On leaving, nothing more is claimed, and the attempts under way
+    have `drain_timeout` to end.
+
+    Args:
+        repository: where notifications are kept.
+        email: delivers e-mail.
+        sms: delivers SMS.
+        policy: decides about retries; `ExponentialBackoff()` if absent.
+        concurrency: how many deliveries a lane has under way at the most; 1 or more.
+        attempt_timeout: after how long an attempt is given up, whatever the sender does; more
+            than the sender's own limit, which knows better how far it got.
+        poll_interval: how often the store is asked for what other processes put there.
+        drain_timeout: how long attempts may take to end when the dispatcher stops.
+
+    Raises:
+        InvalidValue: for a number or duration out of range.
+    """
+
+    def __init__(
+        self,
+        repository: NotificationRepository,
+        *,
+        email: Sender[Email] | None = None,
+        sms: Sender[Sms] | None = None,
+        clock: Clock | None = None,
+        policy: RetryPolicy | None = None,
+        observer: Observer | None = None,
+        concurrency: int = 32,
+        attempt_timeout: timedelta = timedelta(seconds=45),
+        poll_interval: timedelta = timedelta(seconds=1),
+        drain_timeout: timedelta = timedelta(seconds=8),
+    ) -> None:
+        if concurrency < 1:
+            raise InvalidValue("concurrency", "must be 1 or more")
+        for field, duration in (
+            ("attempt_timeout", attempt_timeout),
+            ("poll_interval", poll_interval),
+        ):
+            if duration <= timedelta(0):
+                raise InvalidValue(field, "must be more than zero")
+        self._drain_timeout = drain_timeout
+        deliveries: dict[Channel, Deliver] = {}
+        if email is not None:
+            deliveries[Channel.EMAIL] = _delivery(Email, email)
+        if sms is not None:
+            deliveries[Channel.SMS] = _delivery(Sms, sms)
+        self._lanes = {
+            channel: Lane(
+                channel,
+                deliver,
+                repository,
+                clock=clock or SystemClock(),
+                policy=policy or ExponentialBackoff(),
+                observer=observer or NullObserver(),
+                concurrency=concurrency,
+                lease=attempt_timeout + _MARGIN,
+                attempt_timeout=attempt_timeout,
+                poll_interval=poll_interval,
+            )
+            for channel, deliver in deliveries.items()
+        }
+        self._runs: list[asyncio.Task[None]] = []
+
+    def wake(self, notification: Notification) -> None:
+        """Learn that a notification was stored, so that it is delivered without being polled for.
+
+        Call it on the event loop that the dispatcher runs on.
+        """
+        if (lane := self._lanes.get(notification.channel)) and notification.wake_at is not None:
+            lane.wake(notification.wake_at)
+
+    async def __aenter__(self) -> Self:
+        self._runs = [asyncio.create_task(lane.run()) for lane in self._lanes.values()]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        lanes = self._lanes.values()
+        try:
+            async with asyncio.timeout(self._drain_timeout.total_seconds()):
+                for lane in lanes:
+                    lane.stop()
+                await asyncio.gather(*self._runs)
+                await asyncio.gather(*(lane.drain() for lane in lanes))
+        except TimeoutError:
+            await asyncio.gather(*(lane.abandon() for lane in lanes))
+
+
+def _delivery(kind: type[MessageT_contra], sender: Sender[MessageT_contra]) -> Deliver:
+    async def deliver(notification: Notification) -> Receipt:
+        message = notification.message
+        if not isinstance(message, kind):
+            raise TypeError(f"the store gave a {type(message).__name__} to the wrong lane")
+        return await sender.send(message, id=notification.id, date=notification.date)
+
+    return deliver

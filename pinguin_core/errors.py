@@ -1,0 +1,117 @@
+"""Every error that Pinguin raises on purpose, in one tree."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+class PinguinError(Exception):
+    """The root of all errors that Pinguin raises on purpose."""
+
+
+class InvalidValue(PinguinError, ValueError):
+    """A value that cannot be accepted.
+
+    Attributes:
+        field: the argument at fault, as the core names it (`email_address`, `subject`, `body`, …).
+        problem: what is wrong and what would be right, without the offending text itself.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class InvalidTransition(PinguinError):
+    """A step that the notification's state does not allow.
+
+    Attributes:
+        step: the step that was asked for, such as `start`.
+        state: the name of the state it was asked in, such as `Sent`.
+    """
+
+    def __init__(self, step: str, state: str) -> None:
+        super().__init__(f"a notification that is {state} cannot {step}")
+        self.step = step
+        self.state = state
+
+
+class NotificationNotFound(PinguinError, LookupError):
+    """No notification has this id."""
+
+    def __init__(self, notification_id: str) -> None:
+        super().__init__(f"no notification has the id {notification_id}")
+        self.notification_id = notification_id
+
+
+class DuplicateNotification(PinguinError):
+    """A notification with this id is already stored."""
+
+    def __init__(self, notification_id: str) -> None:
+        super().__init__(f"a notification with the id {notification_id} is already stored")
+        self.notification_id = notification_id
+
+
+class StaleNotification(PinguinError):
+    """Somebody else changed the stored notification since this copy of it was read."""
+
+    def __init__(self, notification_id: str) -> None:
+        super().__init__(f"the stored notification {notification_id} has moved on")
+        self.notification_id = notification_id
+
+
+class ChannelDisabled(PinguinError):
+    """There is no provider for this kind of message.
+
+    Attributes:
+        channel: `email` or `sms`.
+        remedy: what the operator can do about it.
+    """
+
+    def __init__(self, channel: str, remedy: str) -> None:
+        super().__init__(f"{channel} is not configured: {remedy}")
+        self.channel = channel
+        self.remedy = remedy
+
+
+class StoreUnavailable(PinguinError):
+    """The store cannot be reached, or refuses to work; the same call may succeed later."""
+
+
+class StoreFull(PinguinError):
+    """The store has no room left for what it was asked to keep."""
+
+
+class DeliveryError(PinguinError):
+    """An attempt to deliver did not succeed.
+
+    Attributes:
+        reason: one line for operators and callers; it names the provider's reply, never the
+            recipient or the content.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class TransientDeliveryError(DeliveryError):
+    """The attempt failed in a way that a later one may not.
+
+    Attributes:
+        retry_after: how long the provider asked us to wait, if it did.
+        ambiguous: the provider may have taken the message all the same, so the next attempt may
+            deliver it a second time.
+    """
+
+    def __init__(
+        self, reason: str, *, retry_after: timedelta | None = None, ambiguous: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+        self.ambiguous = ambiguous
+
+
+class PermanentDeliveryError(DeliveryError):
+    """The provider refused this message for good; trying again is pointless."""

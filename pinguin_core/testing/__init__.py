@@ -1,0 +1,1 @@
+"""What an application or an adapter needs to test itself against Pinguin's promises."""

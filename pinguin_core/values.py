@@ -1,0 +1,155 @@
+"""Values that are valid by construction: whoever holds one need not check it again."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from pinguin_core.errors import InvalidValue
+
+MAX_ADDRESS: Final = 254
+"""Characters in an e-mail address (RFC 5321 4.5.3.1.3, less the angle brackets)."""
+
+MAX_LOCAL_PART: Final = 64
+"""Characters before the `@` of an e-mail address (RFC 5321 4.5.3.1.1)."""
+
+_MAX_LABEL: Final = 63  # RFC 1035 2.3.4
+_NOTIFICATION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+_DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_HOST_NAME = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+"
+    r"(?![0-9]+\Z)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class NotificationId:
+    """The name of one notification: 1 to 64 letters, digits, `-` and `_` of ASCII.
+
+    Raises:
+        InvalidValue: for anything else.
+    """
+
+    value: str
+
+    def __post_init__(self) -> None:
+        if not _NOTIFICATION_ID.fullmatch(self.value):
+            raise InvalidValue(
+                "notification_id", "must be 1 to 64 letters, digits, '-' or '_', as in notif-…"
+            )
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class EmailAddress:
+    """Exactly one e-mail address, without a display name: `local-part@domain`.
+
+    The local part is an ASCII dot-atom of at most 64 characters (RFC 5322 3.2.3), the domain a
+    host name of at least two labels, which may be internationalised (RFC 5890); the whole has at
+    most 254 characters.
+
+    Raises:
+        InvalidValue: for anything else; the field is `email_address`.
+    """
+
+    value: str
+
+    def __post_init__(self) -> None:
+        if not _is_plain_address(self.value):
+            raise InvalidValue("email_address", _problem_with_address(self.value))
+
+    @property
+    def domain(self) -> str:
+        """What stands after the `@`, as it was written."""
+        return self.value.rpartition("@")[2]
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneNumber:
+    """A telephone number in E.164 form: `+`, then 2 to 15 ASCII digits of which the first is not 0.
+
+    Raises:
+        InvalidValue: for anything else; the field is `phone_number`.
+    """
+
+    value: str
+
+    def __post_init__(self) -> None:
+        if not self.value:
+            raise InvalidValue("phone_number", "must not be empty")
+        if not _E164.fullmatch(self.value):
+            raise InvalidValue(
+                "phone_number",
+                "must be a number in E.164 form: '+', country code and digits, as in +15550100123",
+            )
+
+    def __str__(self) -> str:
+        return self.value
+
+
+def require_aware(moment: datetime, field: str) -> datetime:
+    """Return the moment in UTC.
+
+    Raises:
+        InvalidValue: for a datetime without a zone, whose moment nobody can know, and for one
+            that leaves the years 1 to 9999 when it is expressed in UTC.
+    """
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise InvalidValue(field, "must carry a time zone, as in datetime.now(UTC)")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidValue(field, "must lie in the years 1 to 9999 of UTC") from error
+
+
+def _is_plain_address(address: str) -> bool:
+    local, _, domain = address.rpartition("@")
+    return (
+        len(address) <= MAX_ADDRESS
+        and len(local) <= MAX_LOCAL_PART
+        and _DOT_ATOM.fullmatch(local) is not None
+        and _is_domain(domain)
+    )
+
+
+def _problem_with_address(address: str) -> str:
+    """Name the first thing that is wrong with what is not a plain address."""
+    local, at, _ = address.rpartition("@")
+    problems = {
+        "must not be empty": not address,
+        f"must have at most {MAX_ADDRESS} characters": len(address) > MAX_ADDRESS,
+        "must be one e-mail address, as in ada@example.com": not at,
+        f"must have at most {MAX_LOCAL_PART} characters before the @": len(local) > MAX_LOCAL_PART,
+        (
+            "must be one plain e-mail address, as in ada@example.com: before the @ only ASCII "
+            "letters, digits, single inner dots and !#$%&'*+/=?^_`{|}~-"
+        ): not _DOT_ATOM.fullmatch(local),
+        "must have a full domain name after the @, as in ada@example.com": True,
+    }
+    return next(problem for problem, applies in problems.items() if applies)
+
+
+def _is_domain(domain: str) -> bool:
+    if domain.isascii():
+        return _HOST_NAME.fullmatch(domain) is not None
+    labels = domain.split(".")
+    return len(labels) > 1 and all(map(_is_international_label, labels))
+
+
+def _is_international_label(label: str) -> bool:
+    """Tell whether a label can be one of an internationalised name (a first sieve of RFC 5892)."""
+    return (
+        0 < len(label) <= _MAX_LABEL
+        and not label.startswith("-")
+        and not label.endswith("-")
+        and all(char == "-" or unicodedata.category(char)[0] in "LMN" for char in label)
+    )
