@@ -1,0 +1,1 @@
+"""Alembic's folder: how it runs (`env.py`), and the versions of the schema."""

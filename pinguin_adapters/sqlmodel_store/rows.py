@@ -1,0 +1,186 @@
+"""The table, and the way from a notification to its row and back.
+
+A row is never the entity: models with `table=True` validate nothing. `from_row` builds the entity
+anew, and with it every check that the domain makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import registry
+from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlmodel import Field, SQLModel
+
+from pinguin_adapters.sqlmodel_store.errors import UnreadableNotification
+from pinguin_core.errors import InvalidValue
+from pinguin_core.message import Email, Message, Sms
+from pinguin_core.notification import (
+    Cancelled,
+    Failed,
+    Notification,
+    Queued,
+    Sending,
+    Sent,
+    State,
+)
+from pinguin_core.values import EmailAddress, NotificationId, PhoneNumber
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment: `timestamptz` where there is one, whole microseconds since 1970 on SQLite."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column's type."""
+        return sa.Integer() if dialect.name == "sqlite" else sa.DateTime(timezone=True)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Return what is stored."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """Return the moment, in UTC."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return _EPOCH + timedelta(microseconds=value)
+
+
+class _Base(SQLModel, registry=registry()):
+    """Keeps Pinguin's tables out of the metadata of an application that uses SQLModel too."""
+
+    metadata: ClassVar[sa.MetaData] = sa.MetaData()
+
+
+class NotificationRow(_Base, table=True):
+    """One notification, with the data of every state side by side.
+
+    Attributes:
+        wake_at: `due_at` of a queued one, `lease_until` of one that is being sent.
+        ended_at: `at` of a final one.
+        last_error: `last_error` or `reason`, whichever the state has.
+    """
+
+    __tablename__ = "notification"
+    __table_args__ = (
+        sa.Index(
+            "notification_wake",
+            "channel",
+            "wake_at",
+            sqlite_where=sa.text("wake_at IS NOT NULL"),
+            postgresql_where=sa.text("wake_at IS NOT NULL"),
+        ),
+        {"sqlite_strict": True},
+    )
+
+    id: str = Field(primary_key=True, sa_type=sa.Text)
+    channel: str = Field(sa_type=sa.Text)
+    recipient: str = Field(sa_type=sa.Text)
+    subject: str = Field(sa_type=sa.Text)
+    body: str = Field(sa_type=sa.Text)
+    created_at: datetime = Field(sa_type=Instant)
+    updated_at: datetime = Field(sa_type=Instant)
+    scheduled_at: datetime | None = Field(sa_type=Instant)
+    state: str = Field(sa_type=sa.Text)
+    wake_at: datetime | None = Field(sa_type=Instant)
+    ended_at: datetime | None = Field(sa_type=Instant)
+    provider_message_id: str = Field(sa_type=sa.Text)
+    last_error: str = Field(sa_type=sa.Text)
+    attempts: int = Field(sa_type=sa.Integer)
+    retries: int = Field(sa_type=sa.Integer)
+    crashes: int = Field(sa_type=sa.Integer)
+    possible_duplicate: int = Field(sa_type=sa.Integer)
+    version: int = Field(sa_type=sa.Integer)
+
+
+TABLE: Final[sa.Table] = _Base.metadata.tables["notification"]
+FIXED: Final = frozenset({"channel", "recipient", "subject", "body", "created_at"})
+"""The columns that no step changes."""
+
+_NAMES: Final[Mapping[type[State], str]] = {
+    Queued: "queued",
+    Sending: "sending",
+    Sent: "sent",
+    Failed: "failed",
+    Cancelled: "cancelled",
+}
+_STATES: Final[Mapping[str, Callable[[Any], State]]] = {
+    "queued": lambda row: Queued(_moment(row.wake_at), row.last_error),
+    "sending": lambda row: Sending(_moment(row.wake_at), row.last_error),
+    "sent": lambda row: Sent(_moment(row.ended_at), row.provider_message_id),
+    "failed": lambda row: Failed(_moment(row.ended_at), row.last_error),
+    "cancelled": lambda row: Cancelled(_moment(row.ended_at)),
+}
+_MESSAGES: Final[Mapping[str, Callable[[Any], Message]]] = {
+    "email": lambda row: Email(EmailAddress(row.recipient), row.subject, row.body),
+    "sms": lambda row: Sms(PhoneNumber(row.recipient), row.body, row.subject),
+}
+
+
+def to_row(notification: Notification) -> dict[str, Any]:
+    """Return the value of each column, by its name."""
+    message, state = notification.message, notification.state
+    return {
+        "id": notification.id.value,
+        "channel": message.channel.value,
+        "recipient": message.to.value,
+        "subject": message.subject,
+        "body": message.body,
+        "created_at": notification.created_at,
+        "updated_at": notification.updated_at,
+        "scheduled_at": notification.scheduled_at,
+        "state": _NAMES[type(state)],
+        "wake_at": notification.wake_at,
+        "ended_at": None if isinstance(state, Queued | Sending) else state.at,
+        "provider_message_id": state.provider_message_id if isinstance(state, Sent) else "",
+        "last_error": notification.last_error,
+        "attempts": notification.attempts,
+        "retries": notification.retries,
+        "crashes": notification.crashes,
+        "possible_duplicate": int(notification.possible_duplicate),
+        "version": notification.version,
+    }
+
+
+def from_row(row: Any) -> Notification:
+    """Build the notification from anything that has the columns as attributes.
+
+    Raises:
+        UnreadableNotification: if it is none.
+    """
+    try:
+        return Notification(
+            NotificationId(row.id),
+            _MESSAGES[row.channel](row),
+            _STATES[row.state](row),
+            row.created_at,
+            row.updated_at,
+            row.scheduled_at,
+            attempts=row.attempts,
+            retries=row.retries,
+            crashes=row.crashes,
+            possible_duplicate=bool(row.possible_duplicate),
+            version=row.version,
+        )
+    except InvalidValue as error:
+        raise UnreadableNotification(row.id, str(error)) from error
+    except LookupError:
+        # Without its cause, which quotes the column.
+        raise UnreadableNotification(row.id, "its channel or state is unknown") from None
+
+
+def _moment(moment: datetime | None) -> datetime:
+    if moment is None:
+        raise InvalidValue("state", "lacks its moment")
+    return moment

@@ -1,0 +1,48 @@
+"""The schema's versions: bringing a database to the one that this code knows."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from pinguin_core.errors import StoreUnavailable
+
+HEAD: Final = "0001"
+"""The version that this code reads and writes: the newest in `migrations/versions`."""
+
+_SCRIPTS: Final = Path(__file__).parent / "migrations"
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the database to the version `HEAD`, inside the transaction that the connection is in.
+
+    Raises:
+        StoreUnavailable: if it is of a version that this code does not know.
+    """
+    versions = _versions(connection)
+    if versions == {HEAD}:
+        return  # and Alembic, which is slow to import, stays out of the process
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if unknown := versions - known:
+        raise StoreUnavailable(
+            f"the database was made by a newer version of Pinguin (its schema is {min(unknown)},"
+            f" this version knows {HEAD}): install that version, or name another database"
+        )
+    command.upgrade(config, "head")
+
+
+def _versions(connection: Connection) -> set[str]:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return set()
+    return set(connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars())

@@ -1,0 +1,155 @@
+"""A thread that does what concurrent callers ask for, as much at a time as has gathered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
+from types import TracebackType
+from typing import Any, Final, Generic, Self, TypeVar
+
+from sqlalchemy.engine import Connection
+
+from pinguin_adapters.sqlmodel_store.errors import translated
+from pinguin_core.errors import StoreUnavailable
+
+TaskT = TypeVar("TaskT")
+
+_MOST_AT_ONCE: Final = 512
+"""Requests in a batch: enough to make a commit cheap, few enough to answer the first soon."""
+
+
+@dataclass(slots=True, eq=False)
+class Request(Generic[TaskT]):
+    """What somebody waits for.
+
+    Attributes:
+        task: what is to be done.
+        answer: where its outcome is awaited.
+        outcome: what came of it; an exception is raised to whoever waits.
+    """
+
+    task: TaskT
+    answer: asyncio.Future[Any]
+    outcome: object = None
+
+    def deliver(self) -> None:
+        """Hand over the outcome, unless nobody waits any more."""
+        if self.answer.done():
+            return
+        if isinstance(self.outcome, BaseException):
+            self.answer.set_exception(self.outcome)
+        else:
+            self.answer.set_result(self.outcome)
+
+
+class Worker(Generic[TaskT]):
+    """A connection and the only thread that uses it, from entering its `async with` to leaving.
+
+    While the thread does one batch, the next one gathers. On leaving, what was asked for is still
+    done; what is asked for later is refused.
+
+    Args:
+        name: the thread's name.
+        connect: opens the connection.
+        work: does a batch, and gives each request its outcome.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], AbstractContextManager[Connection]],
+        work: Callable[[Connection, Sequence[Request[TaskT]]], None],
+    ) -> None:
+        self._name = name
+        self._connect = connect
+        self._work = work
+        self._inbox: SimpleQueue[Request[TaskT] | None] = SimpleQueue()
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        connected: Request[None] = Request(None, self._loop.create_future())
+        Thread(target=self._run, args=(connected,), name=self._name, daemon=True).start()
+        try:
+            await connected.answer
+        except BaseException:
+            self._inbox.put(None)
+            raise
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open = False
+        self._inbox.put(None)
+        await self._ended
+
+    async def ask(self, task: TaskT) -> Any:
+        """Have a task done, and return its outcome or raise it.
+
+        Cancelling the call does not call the task back.
+
+        Raises:
+            StoreUnavailable: if the worker is not open.
+        """
+        if not self._open:
+            raise StoreUnavailable("the store is closed")
+        request = Request(task, self._loop.create_future())
+        self._inbox.put(request)
+        return await request.answer
+
+    def _run(self, connected: Request[None]) -> None:
+        try:
+            with self._connect() as connection:
+                self._post(connected.deliver)
+                while batch := self._gather():
+                    self._do(connection, batch)
+        except Exception as error:  # noqa: BLE001 (whoever opens the worker waits for it)
+            connected.outcome = translated(error)
+            self._post(connected.deliver)
+        finally:
+            self._post(self._end)
+
+    def _gather(self) -> list[Request[TaskT]]:
+        """Wait for a request and take what is there besides; return nothing at the end."""
+        request = self._inbox.get()
+        batch = []
+        with suppress(Empty):
+            while request is not None:
+                batch.append(request)
+                if len(batch) == _MOST_AT_ONCE:
+                    return batch
+                request = self._inbox.get_nowait()
+            if batch:
+                self._inbox.put(None)
+        return batch
+
+    def _do(self, connection: Connection, batch: Sequence[Request[TaskT]]) -> None:
+        try:
+            self._work(connection, batch)
+        except Exception as error:  # noqa: BLE001 (a bug in the work must not leave callers waiting)
+            for request in batch:
+                request.outcome = error
+        self._post(lambda: _deliver(batch))
+
+    def _post(self, callback: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(callback)
+
+    def _end(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+
+def _deliver(batch: Sequence[Request[Any]]) -> None:
+    for request in batch:
+        request.deliver()

@@ -1,0 +1,137 @@
+"""What the writing thread does: all that has gathered, in one transaction (group commit)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from sqlalchemy.engine import Connection, Row
+
+from pinguin_adapters.sqlmodel_store.errors import UnreadableNotification, is_trouble, translated
+from pinguin_adapters.sqlmodel_store.reader import One
+from pinguin_adapters.sqlmodel_store.rows import from_row, to_row
+from pinguin_adapters.sqlmodel_store.statements import DUE, DUE_IDS, SET_ASIDE, Bulk
+from pinguin_adapters.sqlmodel_store.worker import Request
+from pinguin_core.errors import PinguinError
+from pinguin_core.message import Channel
+from pinguin_core.notification import Notification
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write one row.
+
+    Args:
+        refusal: makes the error for a row that the statement refuses.
+    """
+
+    bulk: Bulk
+    values: tuple[Any, ...]
+    refusal: Callable[[], PinguinError]
+
+    def run(self, connection: Connection) -> PinguinError | None:
+        """Write it, by itself."""
+        return None if self.bulk.run(connection, [self.values]) else self.refusal()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Claim what is due; see `NotificationRepository.claim_due`."""
+
+    overwrite: Bulk
+    channel: Channel
+    now: datetime
+    lease: timedelta
+    limit: int
+
+    def run(self, connection: Connection) -> Sequence[Notification] | PinguinError:
+        """Claim and return; or, if some cannot be read, set those aside and return the error."""
+        try:
+            due = [from_row(row) for row in self._select(connection, DUE)]
+        except Exception:
+            if unreadable := self._set_unreadable_aside(connection):
+                return unreadable[0]
+            raise
+        claimed = [notification.claim(self.now, self.lease) for notification in due]
+        rows = [self.overwrite.values(to_row(notification)) for notification in claimed]
+        self.overwrite.run(connection, rows)
+        return claimed
+
+    def _select(self, connection: Connection, statement: Any) -> Sequence[Row[Any]]:
+        chosen = {"channel": self.channel.value, "now": self.now, "limit": self.limit}
+        return connection.execute(statement, chosen).all()
+
+    def _set_unreadable_aside(self, connection: Connection) -> list[UnreadableNotification]:
+        unreadable = []
+        for (id,) in self._select(connection, DUE_IDS):  # noqa: A001 (the domain's word)
+            try:
+                One(id)(connection)
+            except UnreadableNotification as error:
+                connection.execute(SET_ASIDE, {"aside": id})
+                unreadable.append(error)
+        return unreadable
+
+
+Task: TypeAlias = Write | Claim
+
+
+class _Refused(Exception):
+    """Not every row of a batch was written."""
+
+
+def commit(connection: Connection, requests: Sequence[Request[Task]]) -> None:
+    """Do everything in one transaction, durably.
+
+    When something is refused, or cannot be stored, all is done again with a savepoint for each, so
+    that it fails alone. When the database itself fails, so does everything: to try again is the
+    callers' decision, since a second fsync may succeed without having written a thing.
+    """
+    requests = [request for request in requests if not _is_pointless(request)]
+    try:
+        try:
+            _together(connection, requests)
+        except Exception as error:
+            if is_trouble(error):
+                raise
+            _apart(connection, requests)
+    except Exception as error:  # noqa: BLE001 (whoever asked is told)
+        for request in requests:
+            request.outcome = translated(error)
+
+
+def _is_pointless(request: Request[Task]) -> bool:
+    """Nobody would deliver what is claimed for a caller that is gone."""
+    return isinstance(request.task, Claim) and request.answer.cancelled()
+
+
+def _together(connection: Connection, requests: Sequence[Request[Task]]) -> None:
+    writes: dict[Bulk, list[tuple[Any, ...]]] = defaultdict(list)
+    for request in requests:
+        if isinstance(request.task, Write):
+            writes[request.task.bulk].append(request.task.values)
+    with connection.begin():
+        for bulk, rows in writes.items():
+            if bulk.run(connection, rows) != len(rows):
+                raise _Refused
+        for request in requests:
+            if isinstance(request.task, Claim):
+                request.outcome = request.task.run(connection)
+
+
+def _apart(connection: Connection, requests: Sequence[Request[Task]]) -> None:
+    with connection.begin():
+        for request in requests:
+            request.outcome = _alone(connection, request.task)
+
+
+def _alone(connection: Connection, task: Task) -> object:
+    try:
+        with connection.begin_nested():
+            return task.run(connection)
+    except Exception as error:
+        if is_trouble(error):
+            raise
+        return translated(error)
