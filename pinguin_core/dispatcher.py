@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
 
+from pinguin_core.attempt import Courier, Deliver
 from pinguin_core.errors import InvalidValue
-from pinguin_core.lane import Deliver, Lane
+from pinguin_core.lane import Lane
 from pinguin_core.message import Channel, Email, Sms
 from pinguin_core.notification import Notification, Receipt
 from pinguin_core.ports import Clock, MessageT_contra, NotificationRepository, Observer, Sender
 from pinguin_core.retry import ExponentialBackoff, RetryPolicy
-from pinguin_core.system import NullObserver, SystemClock
+from pinguin_core.system import GuardedObserver, NullObserver, SystemClock
 
+_DAY: Final = timedelta(days=1)
 _MARGIN: Final = timedelta(seconds=15)
 """By how much a lease outlasts the longest attempt: time to store the outcome."""
 
@@ -24,7 +27,7 @@ class Dispatcher:
 
     Each channel has a lane of its own, so that a slow e-mail relay never holds up SMS. A channel
     without a sender is left alone. On leaving, nothing more is claimed, and the attempts under way
-    have `drain_timeout` to end.
+    have `drain_timeout` to end. It may be entered again after that.
 
     Args:
         repository: where notifications are kept.
@@ -61,30 +64,37 @@ class Dispatcher:
             ("attempt_timeout", attempt_timeout),
             ("poll_interval", poll_interval),
         ):
-            if duration <= timedelta(0):
-                raise InvalidValue(field, "must be more than zero")
+            if not timedelta(0) < duration <= _DAY:
+                raise InvalidValue(field, "must be more than zero and at most a day")
         self._drain_timeout = drain_timeout
         deliveries: dict[Channel, Deliver] = {}
         if email is not None:
             deliveries[Channel.EMAIL] = _delivery(Email, email)
         if sms is not None:
             deliveries[Channel.SMS] = _delivery(Sms, sms)
+        clock = clock or SystemClock()
+        observer = GuardedObserver(observer or NullObserver())
         self._lanes = {
             channel: Lane(
                 channel,
-                deliver,
+                Courier(
+                    deliver,
+                    repository,
+                    clock=clock,
+                    policy=policy or ExponentialBackoff(),
+                    observer=observer,
+                    timeout=attempt_timeout,
+                ),
                 repository,
-                clock=clock or SystemClock(),
-                policy=policy or ExponentialBackoff(),
-                observer=observer or NullObserver(),
+                clock=clock,
+                observer=observer,
                 concurrency=concurrency,
                 lease=attempt_timeout + _MARGIN,
-                attempt_timeout=attempt_timeout,
                 poll_interval=poll_interval,
             )
             for channel, deliver in deliveries.items()
         }
-        self._runs: list[asyncio.Task[None]] = []
+        self._running = False
 
     def wake(self, notification: Notification) -> None:
         """Learn that a notification was stored, so that it is delivered without being polled for.
@@ -95,7 +105,11 @@ class Dispatcher:
             lane.wake(notification.wake_at)
 
     async def __aenter__(self) -> Self:
-        self._runs = [asyncio.create_task(lane.run()) for lane in self._lanes.values()]
+        if self._running:
+            raise RuntimeError("this dispatcher is running already")
+        self._running = True
+        for lane in self._lanes.values():
+            lane.start()
         return self
 
     async def __aexit__(
@@ -105,14 +119,15 @@ class Dispatcher:
         traceback: TracebackType | None,
     ) -> None:
         lanes = self._lanes.values()
+        for lane in lanes:
+            lane.stop()
         try:
-            async with asyncio.timeout(self._drain_timeout.total_seconds()):
-                for lane in lanes:
-                    lane.stop()
-                await asyncio.gather(*self._runs)
-                await asyncio.gather(*(lane.drain() for lane in lanes))
-        except TimeoutError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._drain_timeout.total_seconds()):
+                    await asyncio.gather(*(lane.drain() for lane in lanes))
+        finally:
             await asyncio.gather(*(lane.abandon() for lane in lanes))
+            self._running = False
 
 
 def _delivery(kind: type[MessageT_contra], sender: Sender[MessageT_contra]) -> Deliver:

@@ -1,30 +1,19 @@
-"""One channel's deliveries: claim what is due, hand it to the sender, store the outcome."""
+"""One channel's deliveries: claim what is due, as much as can be started, and see it through."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from pinguin_core.errors import (
-    DeliveryError,
-    StaleNotification,
-    StoreFull,
-    StoreUnavailable,
-    TransientDeliveryError,
-)
+from pinguin_core.attempt import BACKSTOP, STORE_PAUSE, Courier, uncancelled
 from pinguin_core.message import Channel
-from pinguin_core.notification import Notification, Receipt
+from pinguin_core.notification import Notification
 from pinguin_core.ports import Clock, NotificationRepository, Observer
-from pinguin_core.retry import RetryPolicy
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _AT_ONCE: Final = datetime.min.replace(tzinfo=UTC)
-_STORE_PAUSE: Final = timedelta(seconds=1)
-"""How long a lane leaves a store alone that has just failed it."""
-
-Deliver = Callable[[Notification], Awaitable[Receipt]]
+_LAST_GRACE: Final = 1.0  # seconds; how long cancelled attempts may take to clean up
 
 
 class Lane:
@@ -38,31 +27,35 @@ class Lane:
     def __init__(
         self,
         channel: Channel,
-        deliver: Deliver,
+        courier: Courier,
         repository: NotificationRepository,
         *,
         clock: Clock,
-        policy: RetryPolicy,
         observer: Observer,
         concurrency: int,
         lease: timedelta,
-        attempt_timeout: timedelta,
         poll_interval: timedelta,
     ) -> None:
         self._channel = channel
-        self._deliver = deliver
+        self._courier = courier
         self._repository = repository
         self._clock = clock
-        self._policy = policy
         self._observer = observer
         self._concurrency = concurrency
         self._lease = lease
-        self._attempt_timeout = attempt_timeout
         self._poll_interval = poll_interval
+        self._run: asyncio.Task[None] | None = None
         self._attempts: set[asyncio.Task[None]] = set()
-        self._next = _AT_ONCE
+        self._next = self._poll_at = _AT_ONCE
         self._stirred = asyncio.Event()
         self._stopping = False
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._next = self._poll_at = _AT_ONCE
+        self._stirred = asyncio.Event()
+        self._stopping = False
+        self._run = asyncio.create_task(self._deliver())
 
     def wake(self, moment: datetime) -> None:
         """Learn that something is due at a moment."""
@@ -71,64 +64,67 @@ class Lane:
             self._stirred.set()
 
     def stop(self) -> None:
-        """Claim nothing more; `run` ends soon after, the attempts go on."""
+        """Claim nothing more; what is under way goes on."""
         self._stopping = True
         self._stirred.set()
 
-    async def run(self) -> None:
-        """Deliver until stopped. No error of the store ends it."""
-        while not self._stopping:
-            try:
-                await self._turn()
-            except Exception as error:  # noqa: BLE001 (a lane that died would deliver nothing ever again)
-                self._observer.on_trouble(f"claiming due {self._channel.value}", error)
-                await self._pause(self._clock.now() + _STORE_PAUSE)
-
     async def drain(self) -> None:
-        """Wait for the attempts that are under way."""
-        while self._attempts:
-            await asyncio.wait(self._attempts)
+        """Wait until all that is under way has ended."""
+        while tasks := self._under_way():
+            await asyncio.wait(tasks)
 
     async def abandon(self) -> None:
-        """Cancel the attempts that are under way; their leases will run out."""
-        for attempt in self._attempts:
-            attempt.cancel()
-        await self.drain()
+        """Cancel what is under way; the leases will run out."""
+        tasks = self._under_way()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_LAST_GRACE)
+
+    def _under_way(self) -> list[asyncio.Task[None]]:
+        run = [] if self._run is None or self._run.done() else [self._run]
+        return [*run, *self._attempts]
+
+    async def _deliver(self) -> None:
+        while not self._stopping:
+            try:
+                await uncancelled(self._turn())
+            except Exception as error:  # noqa: BLE001 (a lane that died would deliver nothing ever again)
+                self._observer.on_trouble(f"claiming due {self._channel.value}", error)
+                await self._pause(self._clock.now() + STORE_PAUSE)
 
     async def _turn(self) -> None:
         free = self._concurrency - len(self._attempts)
+        now = self._clock.now()
         if not free:
             await self._pause(_NEVER)
-        elif self._next > self._clock.now():
-            await self._idle()
+        elif self._next <= now:
+            await self._claim(free, now)
+        elif self._poll_at <= now:
+            await self._ask()
         else:
-            await self._claim(free)
+            await self._pause(min(self._next, self._poll_at))
 
-    async def _idle(self) -> None:
-        await self._pause(min(self._next, self._clock.now() + self._poll_interval))
-        if self._next > self._clock.now() and not self._stopping:
-            await self._ask_for_next()
-
-    async def _claim(self, limit: int) -> None:
+    async def _claim(self, limit: int, now: datetime) -> None:
         self._next = _NEVER  # what is queued from here on lowers it again
         try:
-            claimed = await self._repository.claim_due(
-                self._channel, self._clock.now(), self._lease, limit
-            )
+            claimed = await self._repository.claim_due(self._channel, now, self._lease, limit)
         except BaseException:
             self._next = _AT_ONCE
             raise
         for notification in claimed:
-            self._observer.on_change(notification)
-            if not notification.is_final:
-                self._begin(notification)
+            self._begin(notification)
         if len(claimed) == limit:
             self._next = _AT_ONCE
-        else:
-            await self._ask_for_next()
+        elif self._next > self._clock.now():
+            # What the store calls due but did not give must not keep us asking for it.
+            await self._ask(beyond=_AT_ONCE if claimed else now)
 
-    async def _ask_for_next(self) -> None:
-        self.wake(await self._repository.next_wake(self._channel) or _NEVER)
+    async def _ask(self, beyond: datetime = _AT_ONCE) -> None:
+        moment = await self._repository.next_wake(self._channel) or _NEVER
+        self._poll_at = self._clock.now() + self._poll_interval
+        if moment > beyond:
+            self.wake(moment)
 
     async def _pause(self, until: datetime) -> None:
         """Wait until a moment, or until something stirs: new work, a free place, a stop."""
@@ -136,62 +132,35 @@ class Lane:
             return
         self._stirred.clear()
         waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._stirred.wait())]
+        timeout = None
         if until != _NEVER:
             waits.append(asyncio.create_task(self._clock.sleep_until(until)))
+            timeout = (until - self._clock.now() + BACKSTOP).total_seconds()
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(
+                waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             for wait in waits:
                 wait.cancel()
+        if not ended:
+            self._poll_at = _AT_ONCE  # the wall clock was set back
 
     def _begin(self, notification: Notification) -> None:
-        attempt = asyncio.create_task(self._attempt(notification))
-        self._attempts.add(attempt)
-        attempt.add_done_callback(self._end)
+        self._observer.on_change(notification)
+        if notification.wake_at is not None:
+            attempt = asyncio.create_task(self._attempt(notification, notification.wake_at))
+            self._attempts.add(attempt)
+            attempt.add_done_callback(self._end)
+
+    async def _attempt(self, claimed: Notification, lease_until: datetime) -> None:
+        after = await self._courier.attempt(claimed, lease_until)
+        if after is not None and after.wake_at is not None:
+            self.wake(after.wake_at)
 
     def _end(self, attempt: asyncio.Task[None]) -> None:
+        if len(self._attempts) == self._concurrency:
+            self._stirred.set()  # a free place; otherwise there was one already
         self._attempts.discard(attempt)
-        self._stirred.set()
-        if not attempt.cancelled() and (error := attempt.exception()):
-            if not isinstance(error, Exception):
-                raise error
+        if not attempt.cancelled() and isinstance(error := attempt.exception(), Exception):
             self._observer.on_trouble(f"delivering {self._channel.value}", error)
-
-    async def _attempt(self, notification: Notification) -> None:
-        after = await self._outcome(notification)
-        if await self._save(after):
-            self._observer.on_change(after)
-            if after.wake_at is not None:
-                self.wake(after.wake_at)
-
-    async def _outcome(self, notification: Notification) -> Notification:
-        try:
-            async with asyncio.timeout(self._attempt_timeout.total_seconds()):
-                receipt = await self._deliver(notification)
-        except DeliveryError as error:
-            return notification.fail(error, self._clock.now(), self._policy)
-        except TimeoutError:
-            late = TransientDeliveryError("the attempt took too long", ambiguous=True)
-            return notification.fail(late, self._clock.now(), self._policy)
-        except Exception as error:  # noqa: BLE001 (a sender's bug must not stop the lane)
-            self._observer.on_trouble(f"sending {notification.id}", error)
-            broken = TransientDeliveryError("internal error in the sender", ambiguous=True)
-            return notification.fail(broken, self._clock.now(), self._policy)
-        return notification.succeed(receipt, self._clock.now())
-
-    async def _save(self, after: Notification) -> bool:
-        """Store an outcome, as often as it takes while the lease lasts; then leave it to that."""
-        give_up = self._clock.now() + self._lease - self._attempt_timeout
-        while True:
-            try:
-                await self._repository.save(after)
-            except (StoreUnavailable, StoreFull) as error:
-                self._observer.on_trouble(f"storing the outcome of {after.id}", error)
-                if self._clock.now() >= give_up:
-                    return False
-                await self._clock.sleep_until(self._clock.now() + _STORE_PAUSE)
-            except StaleNotification as error:
-                self._observer.on_trouble(f"storing the outcome of {after.id}", error)
-                return False
-            else:
-                return True

@@ -7,7 +7,7 @@ not allow raises `InvalidTransition`. The drawn state machine is in docs/archite
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
 from pinguin_core.errors import DeliveryError, InvalidTransition, TransientDeliveryError
@@ -80,8 +80,7 @@ class Notification:
         attempts: how many deliveries were begun.
         retries: how many of them, the one now waited for included, follow a failed one.
         crashes: how many workers stopped while they were delivering it.
-        possible_duplicate: some attempt may have delivered it without our learning so, and
-            another was or will be made.
+        possible_duplicate: some attempt may have delivered it without our learning so.
         version: grows by one at each step; what a store compares before it overwrites.
     """
 
@@ -174,7 +173,7 @@ class Notification:
         if delay is None:
             failed = Failed(now, error.reason)
             return self._next(failed, now, possible_duplicate=duplicate)
-        queued = Queued(now + delay, error.reason)
+        queued = Queued(_later(now, delay), error.reason)
         return self._next(queued, now, retries=self.retries + 1, possible_duplicate=duplicate)
 
     def expire(self, now: datetime) -> Notification:
@@ -230,3 +229,11 @@ class Notification:
 
     def _cannot(self, step: str) -> InvalidTransition:
         return InvalidTransition(step, type(self.state).__name__)
+
+
+def _later(now: datetime, delay: timedelta) -> datetime:
+    """Add, but never beyond the last moment that there is: a provider may ask for any delay."""
+    try:
+        return now + delay
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)

@@ -11,7 +11,7 @@ from pinguin_core.errors import ChannelDisabled
 from pinguin_core.message import Channel, Message
 from pinguin_core.notification import Notification
 from pinguin_core.ports import Clock, IdGenerator, NotificationRepository, Observer
-from pinguin_core.system import NullObserver, SystemClock, TimeSortedIds
+from pinguin_core.system import GuardedObserver, NullObserver, SystemClock, TimeSortedIds
 from pinguin_core.values import NotificationId
 
 _NONE_DISABLED: Final[Mapping[Channel, str]] = MappingProxyType({})
@@ -40,7 +40,7 @@ class NotificationService:
         self._clock = clock or SystemClock()
         self._ids = ids or TimeSortedIds()
         self._on_queued = on_queued
-        self._observer = observer or NullObserver()
+        self._observer = GuardedObserver(observer or NullObserver())
         self._disabled = disabled
 
     async def send(self, message: Message, *, scheduled_at: datetime | None = None) -> Notification:
@@ -61,9 +61,8 @@ class NotificationService:
         now = self._clock.now()
         queued = Notification.queue(self._ids.next_id(now), message, now, scheduled_at)
         await self._repository.add(queued)
-        if self._on_queued is not None:
-            self._on_queued(queued)
         self._observer.on_change(queued)
+        self._announce(queued)
         return queued
 
     async def get(self, notification_id: NotificationId) -> Notification:
@@ -74,3 +73,11 @@ class NotificationService:
             StoreUnavailable: if the store cannot be read.
         """
         return await self._repository.get(notification_id)
+
+    def _announce(self, queued: Notification) -> None:
+        if self._on_queued is None:
+            return
+        try:
+            self._on_queued(queued)
+        except Exception as error:  # noqa: BLE001 (it is stored: refusing it would invite a second)
+            self._observer.on_trouble(f"announcing {queued.id}", error)

@@ -1,4 +1,4 @@
-"""The ports to the machine itself: its clock and its randomness; and the observer that ignores."""
+"""The ports to the machine itself, its clock and its randomness; and two plain observers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pinguin_core.notification import Notification
+from pinguin_core.ports import Observer
 from pinguin_core.values import NotificationId
 
 _LONGEST_SLEEP: Final = 0.5  # seconds; how late we notice that the wall clock was set forward
@@ -52,3 +53,32 @@ class NullObserver:
 
     def on_trouble(self, where: str, error: Exception) -> None:
         """Do nothing."""
+
+
+class GuardedObserver:
+    """Tells another observer; what that one raises goes to the event loop's exception handler.
+
+    An observer's bug must neither stop a delivery nor refuse a notification that is stored.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def on_change(self, notification: Notification) -> None:
+        """Pass on a step that is durable."""
+        try:
+            self._observer.on_change(notification)
+        except Exception as bug:  # noqa: BLE001 (whatever it is, the step was taken)
+            _report(bug)
+
+    def on_trouble(self, where: str, error: Exception) -> None:
+        """Pass on an error that was survived."""
+        try:
+            self._observer.on_trouble(where, error)
+        except Exception as bug:  # noqa: BLE001 (whatever it is, the error was survived)
+            _report(bug)
+
+
+def _report(bug: Exception) -> None:
+    context = {"message": "a Pinguin observer raised", "exception": bug}
+    asyncio.get_running_loop().call_exception_handler(context)

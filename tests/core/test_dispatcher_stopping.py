@@ -1,0 +1,226 @@
+"""Starting and stopping: what is under way ends, nothing more begins, nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+import pytest
+from support.dispatching import HeldSender, Scene
+from support.samples import LEASE, queued
+from support.settling import run, settled
+
+from pinguin_core import Dispatcher, Email, NotificationId, Receipt, StoreUnavailable
+from pinguin_core.testing.fakes import NOON
+
+AT_ONCE = timedelta(0)
+
+
+def test_attempts_under_way_are_waited_for_and_stored() -> None:
+    async def test() -> None:
+        scene = Scene()
+        sender: HeldSender[Email] = HeldSender()
+        await scene.store.add(queued())
+        dispatcher = scene.dispatcher(sender)
+        async with dispatcher:
+            await settled()
+            stopping = asyncio.create_task(dispatcher.__aexit__(None, None, None))
+            await settled()
+            assert not stopping.done()
+            sender.let_go()
+            await stopping
+            assert await scene.state_of() == "Sent"
+
+    run(test())
+
+
+def test_nothing_is_claimed_once_it_stops() -> None:
+    async def test() -> None:
+        scene = Scene()
+        sender: HeldSender[Email] = HeldSender()
+        dispatcher = scene.dispatcher(sender, concurrency=1)
+        for n in range(3):
+            await scene.store.add(queued(f"notif-{n}"))
+        async with dispatcher:
+            await settled()
+            stopping = asyncio.create_task(dispatcher.__aexit__(None, None, None))
+            await settled()
+            sender.let_go()
+            await stopping
+            await scene.store.add(queued("notif-new"))
+            dispatcher.wake(queued("notif-new"))
+            await settled()
+        assert scene.store.calls.count("claim_due") == 1
+        assert [str(delivery.id) for delivery in sender.begun] == ["notif-0"]
+
+    run(test())
+
+
+def test_what_a_claim_under_way_brings_is_still_delivered() -> None:
+    """It is claimed: leaving it would let it wait for the end of its lease."""
+
+    async def test() -> None:
+        scene = Scene()
+        release = scene.store.hold_claims()
+        await scene.store.add(queued())
+        dispatcher = scene.dispatcher()
+        await dispatcher.__aenter__()
+        await settled()
+        stopping = asyncio.create_task(dispatcher.__aexit__(None, None, None))
+        await settled()
+        release.set()
+        await stopping
+        assert await scene.state_of() == "Sent"
+
+    run(test())
+
+
+def test_attempts_that_outlast_the_drain_are_abandoned_to_their_leases() -> None:
+    async def test() -> None:
+        scene = Scene()
+        sender: HeldSender[Email] = HeldSender()
+        await scene.store.add(queued())
+        async with scene.dispatcher(sender, drain_timeout=AT_ONCE):
+            await settled()
+        assert sender.cancelled == 1
+        assert (await scene.stored()).wake_at == NOON + LEASE
+        assert scene.observer.troubles == []
+
+    run(test())
+
+
+def test_an_outcome_that_waits_for_the_store_is_abandoned_too() -> None:
+    async def test() -> None:
+        scene = Scene()
+        await scene.store.add(queued())
+        scene.store.fail_next("save", *[StoreUnavailable("down")] * 10)
+        async with scene.dispatcher(drain_timeout=AT_ONCE):
+            await settled()
+        assert await scene.state_of() == "Sending"
+
+    run(test())
+
+
+class StubbornSender:
+    """Cannot be cancelled."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+
+    async def send(self, message: Email, *, id: NotificationId, date: datetime) -> Receipt:
+        while not self.gate.is_set():
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                continue
+        return Receipt("at last")
+
+
+def test_a_sender_that_ignores_its_cancellation_cannot_hold_up_the_stop() -> None:
+    async def test() -> None:
+        scene = Scene()
+        sender = StubbornSender()
+        await scene.store.add(queued())
+        async with scene.dispatcher(sender, drain_timeout=AT_ONCE):
+            await settled()
+        assert await scene.state_of() == "Sending"
+        sender.gate.set()
+        await settled()
+
+    run(test())
+
+
+def test_a_stop_that_is_itself_cancelled_leaves_nothing_running() -> None:
+    async def test() -> None:
+        others = asyncio.all_tasks()
+        scene = Scene()
+        sender: HeldSender[Email] = HeldSender()
+        await scene.store.add(queued())
+        dispatcher = scene.dispatcher(sender)
+        await dispatcher.__aenter__()
+        await settled()
+        stopping = asyncio.create_task(dispatcher.__aexit__(None, None, None))
+        await settled()
+        stopping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+        assert sender.cancelled == 1
+        assert asyncio.all_tasks() == others
+
+    run(test())
+
+
+def test_it_stops_at_once_when_it_has_only_just_begun() -> None:
+    async def test() -> None:
+        scene = Scene()
+        async with scene.dispatcher():
+            pass
+        assert scene.store.calls == []
+
+    run(test())
+
+
+def test_an_idle_one_stops_at_once_and_leaves_nothing_running() -> None:
+    async def test() -> None:
+        others = asyncio.all_tasks()
+        scene = Scene()
+        async with scene.dispatcher():
+            await settled()
+        await settled()
+        assert asyncio.all_tasks() == others
+
+    run(test())
+
+
+def test_the_error_of_its_block_is_passed_on() -> None:
+    async def test() -> None:
+        with pytest.raises(ZeroDivisionError):
+            async with Scene().dispatcher():
+                raise ZeroDivisionError
+
+    run(test())
+
+
+def test_it_can_be_entered_again_also_on_another_loop() -> None:
+    scene = Scene()
+    dispatcher = scene.dispatcher()
+
+    async def round_of(name: str) -> None:
+        async with dispatcher:
+            await settled()
+            await scene.store.add(queued(name))
+            dispatcher.wake(queued(name))
+            await settled()
+            assert await scene.state_of(name) == "Sent"
+
+    async def two_rounds() -> None:
+        await round_of("notif-1")
+        await round_of("notif-2")
+
+    run(two_rounds())
+    run(round_of("notif-3"))
+
+
+def test_it_cannot_be_entered_twice_at_once() -> None:
+    async def test() -> None:
+        scene = Scene()
+        async with scene.dispatcher() as dispatcher:
+            with pytest.raises(RuntimeError, match="running already"):
+                await dispatcher.__aenter__()
+            await scene.store.add(queued())
+            dispatcher.wake(queued())
+            await settled()
+            assert await scene.state_of() == "Sent"
+
+    run(test())
+
+
+def test_without_senders_there_is_nothing_to_do() -> None:
+    async def test() -> None:
+        scene = Scene()
+        async with Dispatcher(scene.store) as dispatcher:
+            dispatcher.wake(queued())
+            await settled()
+        assert scene.store.calls == []
+
+    run(test())
