@@ -64,12 +64,11 @@ class ExponentialBackoff:
         """Draw the delay before a retry; None after the last one. See `RetryPolicy.delay`."""
         if retry > self.max_retries:
             return None
-        ceiling = self._ceiling(retry).total_seconds()
-        drawn = timedelta(seconds=self.uniform(ceiling / 2, ceiling))
+        drawn = self._ceiling(retry) * self.uniform(0.5, 1.0)
         return drawn if retry_after is None else max(drawn, retry_after)
 
     def _ceiling(self, retry: int) -> timedelta:
         doublings = retry - 1
         if doublings >= (self.cap // self.base).bit_length():
             return self.cap
-        return min(self.cap, self.base * (1 << doublings))
+        return self.base * (1 << doublings)

@@ -20,6 +20,10 @@ _MAX_LABEL: Final = 63  # RFC 1035 2.3.4
 _NOTIFICATION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_NOT_PLAIN: Final = (
+    "must be one plain e-mail address, as in ada@example.com: "
+    "before the @ only ASCII letters, digits, single inner dots and !#$%&'*+/=?^_`{|}~-"
+)
 _HOST_NAME = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+"
     r"(?![0-9]+\Z)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -61,8 +65,7 @@ class EmailAddress:
     value: str
 
     def __post_init__(self) -> None:
-        if not _is_plain_address(self.value):
-            raise InvalidValue("email_address", _problem_with_address(self.value))
+        _check_address(self.value)
 
     @property
     def domain(self) -> str:
@@ -111,31 +114,21 @@ def require_aware(moment: datetime, field: str) -> datetime:
         raise InvalidValue(field, "must lie in the years 1 to 9999 of UTC") from error
 
 
-def _is_plain_address(address: str) -> bool:
-    local, _, domain = address.rpartition("@")
-    return (
-        len(address) <= MAX_ADDRESS
-        and len(local) <= MAX_LOCAL_PART
-        and _DOT_ATOM.fullmatch(local) is not None
-        and _is_domain(domain)
-    )
-
-
-def _problem_with_address(address: str) -> str:
-    """Name the first thing that is wrong with what is not a plain address."""
-    local, at, _ = address.rpartition("@")
-    problems = {
-        "must not be empty": not address,
-        f"must have at most {MAX_ADDRESS} characters": len(address) > MAX_ADDRESS,
-        "must be one e-mail address, as in ada@example.com": not at,
-        f"must have at most {MAX_LOCAL_PART} characters before the @": len(local) > MAX_LOCAL_PART,
-        (
-            "must be one plain e-mail address, as in ada@example.com: before the @ only ASCII "
-            "letters, digits, single inner dots and !#$%&'*+/=?^_`{|}~-"
-        ): not _DOT_ATOM.fullmatch(local),
-        "must have a full domain name after the @, as in ada@example.com": True,
-    }
-    return next(problem for problem, applies in problems.items() if applies)
+def _check_address(address: str) -> None:
+    field = "email_address"
+    if not address:
+        raise InvalidValue(field, "must not be empty")
+    if len(address) > MAX_ADDRESS:
+        raise InvalidValue(field, f"must have at most {MAX_ADDRESS} characters")
+    local, at, domain = address.rpartition("@")
+    if not at:
+        raise InvalidValue(field, "must be one e-mail address, as in ada@example.com")
+    if len(local) > MAX_LOCAL_PART:
+        raise InvalidValue(field, f"must have at most {MAX_LOCAL_PART} characters before the @")
+    if not _DOT_ATOM.fullmatch(local):
+        raise InvalidValue(field, _NOT_PLAIN)
+    if not _is_domain(domain):
+        raise InvalidValue(field, "must have a full domain name after the @, as in ada@example.com")
 
 
 def _is_domain(domain: str) -> bool:
