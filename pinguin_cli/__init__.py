@@ -1,0 +1,1 @@
+"""The command line: settings, logs, the service's composition, the sandbox and the commands."""
