@@ -1,0 +1,95 @@
+"""The sender of e-mail: what the dispatcher calls."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from pinguin_adapters.smtp_sender import mime
+from pinguin_adapters.smtp_sender.connecting import Connector
+from pinguin_adapters.smtp_sender.delivery import Delivery, Envelope
+from pinguin_adapters.smtp_sender.pool import SessionPool
+from pinguin_adapters.smtp_sender.relay import SmtpRelay
+from pinguin_adapters.smtp_sender.replies import trouble
+from pinguin_core.errors import InvalidValue, PermanentDeliveryError
+from pinguin_core.message import Email
+from pinguin_core.notification import Receipt
+from pinguin_core.values import EmailAddress, NotificationId
+
+
+class SmtpSender:
+    """Delivers e-mail through an SMTP relay (RFC 5321), over sessions that are kept and reused.
+
+    It connects when there is something to send. Leaving its `async with` block ends all sessions.
+    A message's Message-ID is made from the notification's id, so each attempt carries the same; it
+    is the receipt's `provider_message_id`.
+
+    Args:
+        from_address: the sender in envelope and header; we greet the relay by its domain.
+        connect_timeout: how long opening a session may take, from TCP to login.
+        operation_timeout: how long a whole attempt may take, the wait for a session included.
+        max_sessions: how many sessions may be in use at once; other messages wait for one.
+        idle_limit: how long a session is kept without being used.
+        deliveries_per_session: after how many messages a session is given up; many relays have
+            such a limit.
+
+    Raises:
+        InvalidValue: if the domain of `from_address` is not a valid internationalised name.
+    """
+
+    def __init__(
+        self,
+        relay: SmtpRelay,
+        *,
+        from_address: EmailAddress,
+        connect_timeout: timedelta = timedelta(seconds=5),
+        operation_timeout: timedelta = timedelta(seconds=30),
+        max_sessions: int = 8,
+        idle_limit: timedelta = timedelta(seconds=30),
+        deliveries_per_session: int = 100,
+    ) -> None:
+        if max_sessions < 1:
+            raise InvalidValue("max_sessions", "must be 1 or more")
+        self._from_address = from_address
+        self._envelope_sender = mime.ascii_address(from_address)
+        self._operation_timeout = operation_timeout.total_seconds()
+        self._connector = Connector(
+            relay, our_name=mime.ascii_domain(from_address.domain), timeout=connect_timeout
+        )
+        self._pool = SessionPool(
+            max_sessions=max_sessions,
+            idle_limit=idle_limit,
+            deliveries_per_session=deliveries_per_session,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._pool.close()
+
+    async def send(self, message: Email, *, id: NotificationId, date: datetime) -> Receipt:
+        """Hand one e-mail to the relay. See `Sender.send`."""
+        envelope = self._envelope(message, id, date)
+        delivery = Delivery(envelope, self._pool, self._connector)
+        try:
+            async with asyncio.timeout(self._operation_timeout):
+                await delivery.run()
+        except TimeoutError:
+            raise trouble(delivery.progress.phase, "timed out") from None
+        return Receipt(mime.message_id(id, self._from_address))
+
+    def _envelope(self, message: Email, id: NotificationId, date: datetime) -> Envelope:
+        try:
+            recipient = mime.ascii_address(message.to)
+            content = mime.build(message, from_address=self._from_address, id=id, date=date)
+        except InvalidValue as error:
+            raise PermanentDeliveryError(f"the recipient's address {error.problem}") from error
+        return Envelope(self._envelope_sender, recipient, content, message)

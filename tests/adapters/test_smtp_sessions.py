@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from support.mailing import CONNECT, send, sender_to
+from support.patience import jump, patient
+from support.scripted_smtp import AndHangUp, Answer, ScriptedSmtp, Silence
+
+from pinguin_core import DeliveryError, TransientDeliveryError
+
+MESSAGE = ["MAIL", "RCPT", "DATA"]
+
+
+@patient
+async def test_a_session_is_kept_and_reused() -> None:
+    async with ScriptedSmtp() as server:
+        async with sender_to(server) as sender:
+            assert server.sessions == 0
+            for _ in range(3):
+                await send(sender)
+            assert server.open_sessions == 1
+        assert server.verbs() == ["EHLO", *MESSAGE * 3, "QUIT"]
+        await server.gone()
+
+
+@patient
+async def test_a_session_is_given_up_after_so_many_messages() -> None:
+    async with (
+        ScriptedSmtp() as server,
+        sender_to(server, deliveries_per_session=2) as sender,
+    ):
+        for _ in range(5):
+            await send(sender)
+        assert server.sessions == 3
+    assert server.verbs(session=1) == ["EHLO", *MESSAGE * 2, "QUIT"]
+
+
+@patient
+async def test_an_idle_session_is_given_up() -> None:
+    idle_limit = timedelta(minutes=7)
+    async with ScriptedSmtp() as server, sender_to(server, idle_limit=idle_limit) as sender:
+        await asyncio.gather(send(sender), send(sender))
+        assert server.open_sessions == 2
+        jump(idle_limit / 2)
+        await send(sender)
+        assert server.sessions == 2
+        jump(idle_limit * 2 / 3)
+        await server.reached("QUIT")
+        assert server.verbs().count("QUIT") == 1
+        jump(idle_limit / 2)
+        await server.gone()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "421 4.4.2 idle for too long",
+        AndHangUp("421 4.3.2 shutting down"),
+        Silence.HANG_UP,
+        "garbage",
+        "250 ok\r\n421 gone",
+    ],
+    ids=str,
+)
+@patient
+async def test_a_kept_session_that_turns_out_dead_is_replaced_silently(answer: Answer) -> None:
+    async with ScriptedSmtp() as server, sender_to(server) as sender:
+        await send(sender)
+        server.script["MAIL"] = [answer]
+        await send(sender)
+        await send(sender)
+    assert len(server.messages) == 3
+    assert server.sessions == 2
+
+
+@patient
+async def test_a_kept_session_that_the_relay_closed_is_not_tried() -> None:
+    async with ScriptedSmtp() as server, sender_to(server) as sender:
+        await asyncio.gather(*(send(sender) for _ in range(3)))
+        server.hang_up()
+        await server.gone()
+        await send(sender)
+    assert server.sessions == 4
+    assert len(server.messages) == 4
+
+
+@patient
+async def test_a_relay_that_says_more_than_it_was_asked_is_left() -> None:
+    """Its next reply could be taken for the answer to another command."""
+    async with ScriptedSmtp() as server, sender_to(server) as sender:
+        server.script["END"] = ["250 2.0.0 queued\r\n250 2.0.0 and queued"]
+        await send(sender)
+        await send(sender)
+    assert server.sessions == 2
+
+
+@patient
+async def test_a_kept_session_that_has_gone_silent_costs_no_more_than_a_connection() -> None:
+    async with ScriptedSmtp() as server, sender_to(server) as sender:
+        await send(sender)
+        await server.reached("MAIL")
+        server.script["MAIL"] = [Silence.HANG]
+        sending = asyncio.create_task(send(sender))
+        await server.reached("MAIL")
+        jump(CONNECT)
+        await sending
+    assert server.sessions == 2
+
+
+@patient
+async def test_a_fresh_session_that_fails_is_not_replaced() -> None:
+    async with ScriptedSmtp() as server, sender_to(server) as sender:
+        server.script["MAIL"] = ["421 4.7.0 too busy"] * 2
+        with pytest.raises(TransientDeliveryError, match=r"MAIL: 421 4\.7\.0 too busy"):
+            await send(sender)
+        assert server.sessions == 1
+
+
+@pytest.mark.parametrize("verb", ["RCPT", "DATA", "END"])
+@patient
+async def test_after_a_refusal_the_session_begins_anew(verb: str) -> None:
+    async with ScriptedSmtp() as server, sender_to(server) as sender:
+        server.script[verb] = ["550 5.1.1 no"]
+        with pytest.raises(DeliveryError):
+            await send(sender)
+        await send(sender)
+    assert server.sessions == 1
+    assert server.verbs().count("RSET") == 1
+    assert server.messages[-1].sender
+
+
+@pytest.mark.parametrize("answer", ["502 5.5.1 what?", Silence.HANG_UP])
+@patient
+async def test_a_session_that_does_not_begin_anew_is_replaced(answer: Answer) -> None:
+    async with ScriptedSmtp() as server, sender_to(server) as sender:
+        server.script.update(RCPT=["550 5.1.1 no"], RSET=[answer])
+        with pytest.raises(DeliveryError):
+            await send(sender)
+        await send(sender)
+    assert server.sessions == 2
+
+
+@pytest.mark.parametrize("verb", ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "END"])
+@patient
+async def test_cancelling_drops_the_session_and_nothing_else(verb: str) -> None:
+    async with ScriptedSmtp() as server, sender_to(server, max_sessions=1) as sender:
+        server.script[verb] = [Silence.HANG]
+        sending = asyncio.create_task(send(sender))
+        await server.reached(verb)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await server.gone()
+        await send(sender)
+    assert server.sessions == 2
+
+
+@patient
+async def test_those_who_wait_for_a_session_can_be_cancelled() -> None:
+    async with ScriptedSmtp() as server, sender_to(server, max_sessions=1) as sender:
+        server.script["MAIL"] = [Silence.HANG]
+        first, second, third = (asyncio.create_task(send(sender)) for _ in range(3))
+        await server.reached("MAIL")
+        second.cancel()
+        first.cancel()
+        await third
+        errors = await asyncio.gather(first, second, return_exceptions=True)
+        assert [type(error) for error in errors] == [asyncio.CancelledError] * 2
+    assert len(server.messages) == 1
+
+
+@patient
+async def test_leaving_does_not_wait_for_a_relay_that_ignores_goodbyes() -> None:
+    async with ScriptedSmtp() as server:
+        async with sender_to(server) as sender:
+            await send(sender)
+            server.script["QUIT"] = [Silence.HANG]
+            leaving = asyncio.create_task(sender.__aexit__(None, None, None))
+            await server.reached("QUIT")
+            jump(timedelta(seconds=2))
+            await leaving
+        await server.gone()
+
+
+@patient
+async def test_a_session_that_is_in_use_ends_after_its_message() -> None:
+    async with ScriptedSmtp() as server:
+        async with sender_to(server) as sender:
+            sending = asyncio.create_task(send(sender))
+            await server.reached("MAIL")
+        await sending
+        await server.gone()
+    assert server.verbs() == ["EHLO", *MESSAGE, "QUIT"]
