@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
@@ -43,6 +45,17 @@ def is_trouble(error: BaseException) -> bool:
 def is_undecodable(error: BaseException) -> bool:
     """Tell whether a stored text is not UTF-8; the driver then quotes it, so drop its error."""
     return isinstance(error, OperationalError) and _code(error) is None
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Raise the domain's error for what the database raises in the block."""
+    try:
+        yield
+    except Exception as error:
+        if (domain := _domain_error(error)) is error:
+            raise
+        raise domain from error
 
 
 def translated(error: Exception) -> Exception:

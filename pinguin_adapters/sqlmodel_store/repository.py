@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from pinguin_adapters.sqlmodel_store import reader, writer
-from pinguin_adapters.sqlmodel_store.errors import translated
+from pinguin_adapters.sqlmodel_store.errors import translating
 from pinguin_adapters.sqlmodel_store.reader import NextWake, One, Question
 from pinguin_adapters.sqlmodel_store.rows import to_row
 from pinguin_adapters.sqlmodel_store.schema import migrate
@@ -21,7 +21,7 @@ from pinguin_adapters.sqlmodel_store.sqlite import (
     reading_engine,
     writing_engine,
 )
-from pinguin_adapters.sqlmodel_store.statements import Statements
+from pinguin_adapters.sqlmodel_store.statements import BEFORE, Statements
 from pinguin_adapters.sqlmodel_store.worker import Worker
 from pinguin_adapters.sqlmodel_store.writer import Claim, Task, Write
 from pinguin_core.errors import DuplicateNotification, StaleNotification
@@ -83,7 +83,8 @@ class SqlModelNotificationRepository:
         """See `NotificationRepository.save`."""
         overwrite = self._statements.overwrite
         stale = partial(StaleNotification, str(notification.id))
-        await self._writing.ask(Write(overwrite, overwrite.values(to_row(notification)), stale))
+        row = to_row(notification) | {BEFORE: notification.version - 1}
+        await self._writing.ask(Write(overwrite, overwrite.values(row), stale))
 
     async def claim_due(
         self, channel: Channel, now: datetime, lease: timedelta, limit: int
@@ -105,8 +106,5 @@ class SqlModelNotificationRepository:
 
 def _make_ready(path: Path) -> None:
     make_file(path)
-    try:
-        with writing_engine(path).begin() as connection:
-            migrate(connection)
-    except Exception as error:
-        raise translated(error) from error
+    with translating(), writing_engine(path).begin() as connection:
+        migrate(connection)

@@ -22,6 +22,7 @@ OLDEST: Final = (3, 37)
 _PATIENCE: Final = 5.0  # seconds that a statement waits for another process's lock
 _PAUSE: Final = 0.01
 _FULL: Final = 2
+_WAL: Final = "journal_mode = WAL"
 _SETTINGS: Final = (
     "synchronous = FULL",
     "foreign_keys = ON",
@@ -95,6 +96,14 @@ def _engine(path: Path, **options: Any) -> Engine:
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    try:
+        _promise(connection)
+    except BaseException:
+        connection.close()  # SQLAlchemy does not
+        raise
+
+
+def _promise(connection: sqlite3.Connection) -> None:
     connection.isolation_level = None  # or the driver would begin transactions of its own
     _use_wal(connection)
     for setting in _SETTINGS:
@@ -128,7 +137,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 def _switch_to_wal(connection: sqlite3.Connection) -> object:
     """Return the mode that the database is in then, or None if it is locked."""
     try:
-        return _pragma(connection, "journal_mode = WAL")
+        return _pragma(connection, _WAL)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
             return None

@@ -23,6 +23,9 @@ _KEY: Final = "id"
 _COLUMNS: Final = tuple(column.name for column in TABLE.columns)
 _CHANGING: Final = tuple(name for name in _COLUMNS if name not in FIXED)
 
+BEFORE: Final = "version_before"
+"""What a row is given besides its columns when it is to overwrite another."""
+
 _WAITING: Final = sa.and_(TABLE.c.channel == sa.bindparam("channel"), TABLE.c.wake_at.is_not(None))
 _IS_DUE: Final = sa.and_(
     TABLE.c.channel == sa.bindparam("channel"), TABLE.c.wake_at <= sa.bindparam("now")
@@ -81,12 +84,15 @@ class Statements:
 
     Attributes:
         insert: adds rows; refuses those whose id is taken.
-        overwrite: compares and sets; refuses rows whose stored version is not the one before.
+        overwrite: compares and sets; refuses rows whose stored version is not what the row has as
+            `BEFORE`.
     """
 
     def __init__(self, dialect: Dialect) -> None:
         self.insert = Bulk(lru_cache(_insert), _turning(_COLUMNS, dialect))
-        self.overwrite = Bulk(lru_cache(_overwrite), _turning(_CHANGING, dialect))
+        self.overwrite = Bulk(
+            lru_cache(_overwrite), [*_turning(_CHANGING, dialect), (BEFORE, None)]
+        )
 
 
 def _turning(
@@ -105,11 +111,12 @@ def _insert(count: int) -> str:
 
 
 def _overwrite(count: int) -> str:
-    new = {name: f"new.column{place}" for place, name in enumerate(_CHANGING, 1)}
-    sets = ", ".join(f"{name} = {value}" for name, value in new.items() if name != _KEY)
+    names = [*_CHANGING, BEFORE]
+    new = {name: f"new.column{place}" for place, name in enumerate(names, 1)}
+    sets = ", ".join(f"{name} = {new[name]}" for name in _CHANGING if name != _KEY)
     return (
-        f"UPDATE {TABLE.name} SET {sets} FROM (VALUES {_values(_CHANGING, count)}) AS new"  # noqa: S608 (only names of columns)
-        f" WHERE {TABLE.name}.id = {new['id']} AND {TABLE.name}.version = {new['version']} - 1"
+        f"UPDATE {TABLE.name} SET {sets} FROM (VALUES {_values(names, count)}) AS new"  # noqa: S608 (only names of columns)
+        f" WHERE {TABLE.name}.id = {new['id']} AND {TABLE.name}.version = {new[BEFORE]}"
     )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection, Row
 from pinguin_adapters.sqlmodel_store.errors import UnreadableNotification, is_trouble, translated
 from pinguin_adapters.sqlmodel_store.reader import One
 from pinguin_adapters.sqlmodel_store.rows import from_row, to_row
-from pinguin_adapters.sqlmodel_store.statements import DUE, DUE_IDS, SET_ASIDE, Bulk
+from pinguin_adapters.sqlmodel_store.statements import BEFORE, DUE, DUE_IDS, SET_ASIDE, Bulk
 from pinguin_adapters.sqlmodel_store.worker import Request
 from pinguin_core.errors import PinguinError
 from pinguin_core.message import Channel
@@ -56,7 +56,10 @@ class Claim:
                 return unreadable[0]
             raise
         claimed = [notification.claim(self.now, self.lease) for notification in due]
-        rows = [self.overwrite.values(to_row(notification)) for notification in claimed]
+        rows = [
+            self.overwrite.values(to_row(after) | {BEFORE: before.version})
+            for before, after in zip(due, claimed, strict=True)
+        ]
         self.overwrite.run(connection, rows)
         return claimed
 

@@ -1,0 +1,56 @@
+"""What dispatchers ask for costs the same, however much is stored: the plans say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy.sql import ClauseElement
+from support.sqlmodel_stores import opened, raw, run
+
+from pinguin_adapters.sqlmodel_store.sqlite import writing_engine
+from pinguin_adapters.sqlmodel_store.statements import DUE, DUE_IDS, NEXT_WAKE, ONE, Statements
+
+
+async def make(path: Path) -> None:
+    async with opened(path):
+        pass
+
+
+def plan(path: Path, sql: str) -> str:
+    with raw(path) as connection:
+        explained = connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?"))
+        return "\n".join(step[-1] for step in explained)
+
+
+def text(statement: ClauseElement, path: Path) -> str:
+    return str(statement.compile(dialect=writing_engine(path).dialect))
+
+
+@pytest.mark.parametrize(
+    ("statement", "step"),
+    [
+        (DUE, "SEARCH notification USING INDEX notification_wake (channel=? AND wake_at<?)"),
+        (DUE_IDS, "SEARCH notification USING INDEX notification_wake (channel=? AND wake_at<?)"),
+        (
+            NEXT_WAKE,
+            "SEARCH notification USING COVERING INDEX notification_wake (channel=? AND wake_at>?)",
+        ),
+        (ONE, "SEARCH notification USING INDEX sqlite_autoindex_notification_1 (id=?)"),
+    ],
+)
+def test_a_question_is_one_search_of_an_index(
+    tmp_path: Path, statement: ClauseElement, step: str
+) -> None:
+    run(make(tmp_path / "store.db"))
+    assert plan(tmp_path / "store.db", text(statement, tmp_path / "store.db")) == step
+
+
+@pytest.mark.parametrize("count", [1, 64])
+def test_overwriting_searches_for_each_row_by_its_id(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "store.db"
+    run(make(path))
+    steps = plan(path, Statements(writing_engine(path).dialect).overwrite.text(count))
+    assert "SEARCH notification USING INDEX sqlite_autoindex_notification_1 (id=?)" in steps
+    assert "SCAN notification" not in steps
+    assert "TEMP B-TREE" not in steps
