@@ -1,0 +1,226 @@
+"""What `NotificationRepository` promises of `add`, `get` and `save`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from pinguin_core.errors import DuplicateNotification, NotificationNotFound, StaleNotification
+from pinguin_core.message import Email, Sms
+from pinguin_core.notification import Notification, Queued
+from pinguin_core.ports import NotificationRepository
+from pinguin_core.testing import awkward
+from pinguin_core.testing.contracts.samples import (
+    BACKOFF,
+    EMAIL,
+    HOUR,
+    LEASE,
+    LOST,
+    RECEIPT,
+    REFUSED,
+    SMS,
+    queued,
+)
+from pinguin_core.testing.contracts.storage import (
+    Connect,
+    StorageContract,
+    with_storage,
+    with_store,
+)
+from pinguin_core.testing.fakes import NOON
+from pinguin_core.testing.strategies import FIRST_MOMENT, LAST_MOMENT
+from pinguin_core.values import NotificationId
+
+_LARGEST_BODY = 1_000_000  # characters, of four bytes each: all that a request can carry
+
+
+class Keeping(StorageContract):
+    """Tests of what is written and read back."""
+
+    @with_store
+    async def test_what_was_added_is_found(self, store: NotificationRepository) -> None:
+        email, text = queued("notif-1", EMAIL), queued("notif-2", SMS)
+        await store.add(email)
+        await store.add(text)
+        assert email == await store.get(email.id)
+        assert text == await store.get(text.id)
+
+    @with_store
+    async def test_an_unknown_id_is_not_found(self, store: NotificationRepository) -> None:
+        await store.add(queued("notif-1"))
+        with pytest.raises(NotificationNotFound):
+            await store.get(NotificationId("notif-2"))
+
+    @with_store
+    async def test_ids_differ_by_case(self, store: NotificationRepository) -> None:
+        upper, lower = queued("notif-A"), queued("notif-a")
+        await store.add(upper)
+        await store.add(lower)
+        assert upper == await store.get(upper.id)
+        assert lower == await store.get(lower.id)
+
+    @with_store
+    async def test_an_id_is_added_once(self, store: NotificationRepository) -> None:
+        """The second is refused, and the first stays as it was."""
+        first = queued("notif-1", EMAIL)
+        await store.add(first)
+        with pytest.raises(DuplicateNotification):
+            await store.add(queued("notif-1", SMS))
+        assert first == await store.get(first.id)
+
+    @with_store
+    async def test_a_later_version_is_not_added_over_an_earlier(
+        self, store: NotificationRepository
+    ) -> None:
+        first = queued()
+        await store.add(first)
+        with pytest.raises(DuplicateNotification):
+            await store.add(first.cancel(NOON))
+        assert first == await store.get(first.id)
+
+    @with_store
+    async def test_the_next_version_replaces_the_one_before(
+        self, store: NotificationRepository
+    ) -> None:
+        first, other = queued("notif-1"), queued("notif-2")
+        await store.add(first)
+        await store.add(other)
+        await store.save(first.cancel(NOON + HOUR))
+        assert first.cancel(NOON + HOUR) == await store.get(first.id)
+        assert other == await store.get(other.id)
+
+    @with_store
+    async def test_every_step_of_a_long_life_is_kept(self, store: NotificationRepository) -> None:
+        life = _long_life()
+        await store.add(life[0])
+        for version in life[1:]:
+            await store.save(version)
+            assert version == await store.get(version.id)
+
+    @with_store
+    async def test_a_version_is_saved_once(self, store: NotificationRepository) -> None:
+        """Of two who took a step from the same version, the second learns that he is late."""
+        first = queued()
+        await store.add(first)
+        await store.save(first.start(NOON, LEASE))
+        with pytest.raises(StaleNotification):
+            await store.save(first.cancel(NOON))
+        assert first.start(NOON, LEASE) == await store.get(first.id)
+
+    @with_store
+    async def test_no_version_is_skipped(self, store: NotificationRepository) -> None:
+        first = queued()
+        await store.add(first)
+        with pytest.raises(StaleNotification):
+            await store.save(first.start(NOON, LEASE).succeed(RECEIPT, NOON))
+        assert first == await store.get(first.id)
+
+    @with_store
+    async def test_the_stored_version_itself_is_stale(self, store: NotificationRepository) -> None:
+        first = queued()
+        await store.add(first)
+        with pytest.raises(StaleNotification):
+            await store.save(replace(first, possible_duplicate=True))
+        assert first == await store.get(first.id)
+
+    @with_store
+    async def test_what_was_never_added_cannot_be_saved(
+        self, store: NotificationRepository
+    ) -> None:
+        stranger = queued().cancel(NOON)
+        with pytest.raises(StaleNotification):
+            await store.save(stranger)
+        with pytest.raises(NotificationNotFound):
+            await store.get(stranger.id)
+
+    @with_store
+    async def test_times_keep_their_microseconds(self, store: NotificationRepository) -> None:
+        moment = datetime(2030, 3, 31, 1, 59, 59, 999_999, tzinfo=UTC)
+        kept = await _kept(store, _at(moment))
+        assert moment == kept.created_at == kept.updated_at == kept.scheduled_at == kept.wake_at
+
+    @with_store
+    async def test_times_come_back_in_utc(self, store: NotificationRepository) -> None:
+        kept = await _kept(store, _at(NOON))
+        moments = [kept.created_at, kept.updated_at, kept.scheduled_at, kept.wake_at]
+        assert ["UTC"] * len(moments) == [moment and moment.tzname() for moment in moments]
+
+    @with_store
+    async def test_the_ends_of_time_are_kept(self, store: NotificationRepository) -> None:
+        for number, moment in enumerate([FIRST_MOMENT, LAST_MOMENT]):
+            notification = _at(moment, f"notif-{number}")
+            assert notification == await _kept(store, notification)
+
+    @with_store
+    async def test_text_is_kept_character_by_character(self, store: NotificationRepository) -> None:
+        """Not normalised, nor trimmed, and with the line ends it came with."""
+        texts = [EMAIL.subject, *awkward.TEXTS]
+        for number, body in enumerate([*awkward.TEXTS, *awkward.LINES]):
+            message = Email(EMAIL.to, texts[number % len(texts)], body)
+            notification = queued(f"notif-{number}", message)
+            assert notification == await _kept(store, notification)
+
+    @with_store
+    async def test_the_subject_of_an_sms_is_kept(self, store: NotificationRepository) -> None:
+        notification = queued(message=Sms(SMS.to, SMS.body, "Hi"))
+        assert notification == await _kept(store, notification)
+
+    @with_store
+    async def test_the_largest_body_is_kept(self, store: NotificationRepository) -> None:
+        notification = queued(message=Email(EMAIL.to, "", "😀" * _LARGEST_BODY))
+        kept = await _kept(store, notification)
+        same = notification == kept  # comparing within assert would print both
+        assert same
+
+    @with_storage
+    async def test_what_was_answered_survives_a_crash(self, connect: Connect) -> None:
+        """It is there for another handle while the first, which stopped working, is still open."""
+        first, second = queued("notif-1"), queued("notif-2")
+        async with connect() as crashed:
+            await crashed.add(first)
+            await crashed.add(second)
+            await crashed.save(first.cancel(NOON))
+            async with connect() as store:
+                assert first.cancel(NOON) == await store.get(first.id)
+                assert second == await store.get(second.id)
+
+    @with_storage
+    async def test_what_was_answered_survives_closing(self, connect: Connect) -> None:
+        notification = queued()
+        with pytest.raises(ZeroDivisionError):
+            await _add_and_break(connect, notification)
+        async with connect() as store:
+            assert notification == await store.get(notification.id)
+
+
+async def _kept(store: NotificationRepository, notification: Notification) -> Notification:
+    await store.add(notification)
+    return await store.get(notification.id)
+
+
+async def _add_and_break(connect: Connect, notification: Notification) -> None:
+    async with connect() as store:
+        await store.add(notification)
+        raise ZeroDivisionError
+
+
+def _at(moment: datetime, name: str = "notif-1") -> Notification:
+    return Notification(NotificationId(name), EMAIL, Queued(moment), moment, moment, moment)
+
+
+def _long_life() -> list[Notification]:
+    """List the versions of one that met with everything: retried, refused, requeued, sent."""
+    life = [queued()]
+    life.append(life[-1].reschedule(NOON + HOUR, NOON))
+    life.append(life[-1].start(NOON + HOUR, LEASE))
+    life.append(life[-1].expire(NOON + HOUR + LEASE))
+    life.append(life[-1].start(NOON + 2 * HOUR, LEASE))
+    life.append(life[-1].fail(REFUSED, NOON + 2 * HOUR, BACKOFF))
+    life.append(life[-1].requeue(NOON + 3 * HOUR))
+    life.append(life[-1].start(NOON + 3 * HOUR, LEASE))
+    life.append(life[-1].fail(LOST, NOON + 3 * HOUR, BACKOFF))
+    life.append(life[-1].start(NOON + 4 * HOUR, LEASE))
+    life.append(life[-1].succeed(RECEIPT, NOON + 4 * HOUR))
+    return life

@@ -1,0 +1,167 @@
+"""Any program of calls to a repository, against a dictionary that does the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from pinguin_core.errors import (
+    DuplicateNotification,
+    InvalidTransition,
+    PinguinError,
+    StaleNotification,
+)
+from pinguin_core.message import Channel, Message
+from pinguin_core.notification import Notification
+from pinguin_core.testing.contracts.base import thoroughly
+from pinguin_core.testing.contracts.samples import (
+    BACKOFF,
+    EMAIL,
+    HOUR,
+    LEASE,
+    LOST,
+    RECEIPT,
+    REFUSED,
+    SMS,
+    TICK,
+)
+from pinguin_core.testing.contracts.storage import Session, StorageContract
+from pinguin_core.testing.fakes import NOON
+from pinguin_core.values import NotificationId
+
+_STEPS = {
+    "start": lambda it, now: it.start(now, LEASE),
+    "succeed": lambda it, now: it.succeed(RECEIPT, now),
+    "fail for now": lambda it, now: it.fail(LOST, now, BACKOFF),
+    "fail for good": lambda it, now: it.fail(REFUSED, now, BACKOFF),
+    "expire": lambda it, now: it.expire(now),
+    "cancel": lambda it, now: it.cancel(now),
+    "reschedule": lambda it, now: it.reschedule(now + HOUR, now),
+    "requeue": lambda it, now: it.requeue(now),
+}
+T = TypeVar("T")
+
+
+class Modelled(StorageContract):
+    """The test that runs the programs."""
+
+    def test_any_program_of_calls_does_what_a_dictionary_would(self) -> None:
+        run_state_machine_as_test(
+            lambda: RepositoryMachine(self),  # type: ignore[arg-type]  # documented: "anything which returns an instance"
+            settings=thoroughly(self, stateful_step_count=20),
+        )
+
+
+class RepositoryMachine(RuleBasedStateMachine):
+    """A repository beside its model, a clock, and the workers' own old copies."""
+
+    known = Bundle("known")
+
+    def __init__(self, contract: StorageContract) -> None:
+        super().__init__()
+        self.session = Session(contract)
+        self.store = self.session.open_handle()
+        self.model: dict[NotificationId, Notification] = {}
+        self.now = NOON
+
+    def teardown(self) -> None:
+        """Close the storage."""
+        self.session.close()
+
+    @rule(target=known, message=st.sampled_from([EMAIL, SMS]), ahead=st.sampled_from([0, 1, 60]))
+    def add(self, message: Message, ahead: int) -> NotificationId:
+        """Add a new one, due now or in some minutes."""
+        name = NotificationId(f"notif-{len(self.model) + 1}")
+        due_at = self.now + timedelta(minutes=ahead)
+        self.model[name] = Notification.queue(name, message, self.now, due_at)
+        self.run(self.store.add(self.model[name]))
+        return name
+
+    @rule(id=known)
+    def add_again(self, id: NotificationId) -> None:
+        """Add another one under an id that is taken."""
+        again = Notification.queue(id, EMAIL, self.now)
+        self.refused(self.store.add(again), DuplicateNotification)
+
+    @rule(channel=st.sampled_from(Channel), limit=st.integers(1, 3))
+    def claim(self, channel: Channel, limit: int) -> None:
+        """Claim what is due; the store chooses among those due at the same moment."""
+        claimed = self.run(self.store.claim_due(channel, self.now, LEASE, limit))
+        moments = sorted(
+            each.wake_at
+            for each in self.model.values()
+            if each.channel is channel and each.wake_at is not None and each.wake_at <= self.now
+        )
+        assert moments[:limit] == [self.model[each.id].wake_at for each in claimed]
+        for notification in claimed:
+            expected = self.model[notification.id].claim(self.now, LEASE)
+            assert expected == notification
+            self.model[notification.id] = expected
+
+    @rule(id=known, step=st.sampled_from(sorted(_STEPS)))
+    def save(self, id: NotificationId, step: str) -> None:
+        """Take a step and save it, if the state allows it."""
+        try:
+            after = _STEPS[step](self.model[id], self.now)
+        except InvalidTransition:
+            return
+        self.run(self.store.save(after))
+        self.model[id] = after
+
+    @rule(id=known, by=st.sampled_from([-1, 1]))
+    def save_late(self, id: NotificationId, by: int) -> None:
+        """Save a version that does not follow upon the stored one."""
+        wrong = replace(self.model[id], version=self.model[id].version + 1 + by)
+        self.refused(self.store.save(wrong), StaleNotification)
+
+    @precondition(lambda self: self.model)
+    @rule(id=known, off=st.sampled_from([-TICK, timedelta(0), TICK]))
+    def wait_for(self, id: NotificationId, off: timedelta) -> None:
+        """Let the moment come at which one is due or its lease is over, give or take a tick."""
+        wake_at = self.model[id].wake_at
+        if wake_at is not None:
+            self.now = max(self.now, wake_at + off)
+
+    @rule()
+    def crash(self) -> None:
+        """Go on with a new handle, while the old one is left as it was."""
+        self.store = self.session.open_handle()
+
+    @invariant()
+    def the_same_is_stored(self) -> None:
+        """Look at every notification, and at what waits."""
+        self.run(self.compare())
+
+    async def compare(self) -> None:
+        """Compare all of the repository with the model."""
+        stored = await asyncio.gather(*map(self.store.get, self.model))
+        assert list(self.model.values()) == stored
+        for channel in Channel:
+            moments = [each.wake_at for each in stored if each.channel is channel]
+            earliest = min((each for each in moments if each is not None), default=None)
+            assert earliest == await self.store.next_wake(channel)
+
+    def refused(self, work: Awaitable[object], refusal: type[PinguinError]) -> None:
+        """Have something done that must be refused."""
+        try:
+            self.run(work)
+        except refusal:
+            return
+        raise AssertionError(f"no {refusal.__name__} was raised")
+
+    def run(self, work: Any) -> Any:
+        """Have something done."""
+        return self.session.run(work)

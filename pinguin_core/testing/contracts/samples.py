@@ -1,0 +1,32 @@
+"""The messages and notifications that the contracts' examples talk about."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from pinguin_core.errors import PermanentDeliveryError, TransientDeliveryError
+from pinguin_core.message import Email, Message, Sms
+from pinguin_core.notification import Notification, Receipt
+from pinguin_core.retry import ExponentialBackoff
+from pinguin_core.testing.fakes import NOON
+from pinguin_core.testing.strategies import longest
+from pinguin_core.values import EmailAddress, NotificationId, PhoneNumber
+
+TICK: Final = timedelta(microseconds=1)
+HOUR: Final = timedelta(hours=1)
+LEASE: Final = timedelta(minutes=1)
+
+EMAIL: Final = Email(EmailAddress("ada@example.com"), "Hi", "Hello")
+SMS: Final = Sms(PhoneNumber("+15550100123"), "Hello")
+RECEIPT: Final = Receipt("<notif-1@example.com>")
+REFUSED: Final = PermanentDeliveryError("550 no such user")
+LOST: Final = TransientDeliveryError("connection lost after the dot", ambiguous=True)
+BACKOFF: Final = ExponentialBackoff(uniform=longest)
+
+
+def queued(
+    name: str = "notif-1", message: Message = EMAIL, due_at: datetime = NOON
+) -> Notification:
+    """Queue at noon what is due then, or later."""
+    return Notification.queue(NotificationId(name), message, NOON, due_at)

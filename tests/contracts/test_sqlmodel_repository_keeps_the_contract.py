@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from tempfile import TemporaryDirectory
+
+from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
+from pinguin_core.testing.contracts import Connect, NotificationRepositoryContract
+
+
+class TestSqlite(NotificationRepositoryContract):
+    @asynccontextmanager
+    async def storage(self) -> AsyncIterator[Connect]:
+        with TemporaryDirectory() as folder:
+            yield lambda: SqlModelNotificationRepository.open(f"sqlite:///{folder}/pinguin.db")
