@@ -51,12 +51,13 @@ class Connector:
             raise self._explain(error, progress.phase) from None
 
     async def _open(self, progress: Progress) -> Dialogue:
+        begins_with_tls = self._relay.begins_with_tls
         client = _Client(
             hostname=self._relay.host,
             port=self._relay.port,
             local_hostname=self._our_name,
-            tls_context=await self._tls_context(),
-            use_tls=self._relay.begins_with_tls,
+            use_tls=begins_with_tls,
+            tls_context=await self._tls_context() if begins_with_tls else None,
             start_tls=False,
             timeout=None,
         )
@@ -73,7 +74,7 @@ class Connector:
         await client.ehlo()
         if self._wants_starttls(client):
             progress.phase = Phase.STARTTLS
-            await client.starttls()
+            await client.starttls(tls_context=await self._tls_context())
             progress.phase = Phase.EHLO
             await client.ehlo()
         if self._relay.username is not None:
@@ -99,8 +100,8 @@ class Connector:
             )
         await client.login(username, password)
 
-    async def _tls_context(self) -> ssl.SSLContext | None:
-        if self._relay.tls is not TlsMode.OFF and self._context is None:
+    async def _tls_context(self) -> ssl.SSLContext:
+        if self._context is None:
             self._context = await asyncio.to_thread(self._make_tls_context)
         return self._context
 
@@ -156,4 +157,4 @@ def _cause(error: Exception) -> str:
         return os.strerror(int(errno[1]))
     if isinstance(root, OSError) and root.strerror:
         return root.strerror
-    return str(root) or type(root).__name__
+    return str(root) or str(error) or type(error).__name__

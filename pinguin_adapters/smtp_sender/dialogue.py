@@ -37,7 +37,8 @@ class Dialogue(asyncio.Protocol):
         self._owes_reply = False
         self._closing = False
         self._retiring: asyncio.TimerHandle | None = None
-        transport.set_write_buffer_limits(high=0)  # so that a pause means: not all has left yet
+        # So that a pause means: not all has left yet. With 0, a TLS transport pauses for ever.
+        transport.set_write_buffer_limits(high=1, low=0)
         transport.set_protocol(self)
 
     @property
@@ -123,7 +124,7 @@ class Dialogue(asyncio.Protocol):
 
     def _write(self, data: bytes) -> None:
         if not self.usable:
-            raise DialogueBroken("the relay hung up")
+            raise DialogueBroken("the relay hung up" if self._closing else "out of step")
         self._owes_reply = True
         self._transport.write(data)
 
