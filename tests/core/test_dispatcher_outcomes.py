@@ -240,7 +240,7 @@ def test_no_more_is_claimed_than_can_be_started(concurrency: int) -> None:
             await settled()
             assert sender.under_way == concurrency
             assert scene.observer.states == ["Sending"] * concurrency
-            assert scene.store.limits == [concurrency]
+            assert (scene.store.calls, scene.store.limits) == ((["claim_due"], [concurrency]))
             sender.let_go()
             await settled()
             assert len(sender.begun) == 40

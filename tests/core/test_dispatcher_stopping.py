@@ -75,6 +75,22 @@ def test_what_a_claim_under_way_brings_is_still_delivered() -> None:
     run(test())
 
 
+def test_a_claim_that_fails_meanwhile_does_not_delay_the_stop() -> None:
+    async def test() -> None:
+        scene = Scene()
+        dispatcher = scene.dispatcher()
+        scene.store.fail_next("claim_due", StoreUnavailable("down"))
+        scene.store.on_call = lambda: stopping.append(
+            asyncio.create_task(dispatcher.__aexit__(None, None, None))
+        )
+        stopping: list[asyncio.Task[None]] = []
+        await dispatcher.__aenter__()
+        await settled()
+        assert [stop.done() for stop in stopping] == [True]
+
+    run(test())
+
+
 def test_attempts_that_outlast_the_drain_are_abandoned_to_their_leases() -> None:
     async def test() -> None:
         scene = Scene()

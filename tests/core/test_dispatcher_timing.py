@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.dispatching import Scene
+from support.dispatching import HeldSender, Scene
 from support.samples import BUSY, LEASE, TICK, queued
 from support.settling import run, settled
 
@@ -176,6 +177,25 @@ def test_new_work_is_delivered_when_the_wall_clock_was_set_back() -> None:
             dispatcher.wake(fresh)
             await settled()
             assert await scene.state_of() == "Sent"
+
+    run(test())
+
+
+def test_the_work_of_other_processes_is_found_too_when_the_wall_clock_was_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Asking again must not wait until the clock is where it was: real time counts as well."""
+    monkeypatch.setattr("pinguin_core.lane.BACKSTOP", timedelta(0))
+
+    async def test() -> None:
+        scene = Scene()
+        sender: HeldSender[Email] = HeldSender()
+        async with scene.dispatcher(sender, poll_interval=timedelta(milliseconds=1)):
+            await settled()
+            scene.clock.advance(-24 * 60 * MINUTE)
+            await scene.store.add(queued(now=scene.clock.now()))
+            await sender.began.wait()
+            sender.let_go()
 
     run(test())
 

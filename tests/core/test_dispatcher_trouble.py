@@ -169,7 +169,7 @@ def test_a_store_that_calls_due_what_it_does_not_give_is_not_asked_without_pause
         async def claim_due(
             self, channel: Channel, now: datetime, lease: timedelta, limit: int
         ) -> Sequence[Notification]:
-            self._called("claim_due")
+            await self._called("claim_due")
             return []
 
     async def test() -> None:

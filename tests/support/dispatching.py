@@ -65,6 +65,7 @@ class HeldSender(Generic[MessageT]):
         self.begun: list[Delivery[MessageT]] = []
         self.under_way = 0
         self.cancelled = 0
+        self.began = asyncio.Event()
         self.ended = asyncio.Event()
         self._gate = asyncio.Event()
 
@@ -74,6 +75,7 @@ class HeldSender(Generic[MessageT]):
     async def send(self, message: MessageT, *, id: NotificationId, date: datetime) -> Receipt:
         self.begun.append(Delivery(message, id, date))
         self.under_way += 1
+        self.began.set()
         try:
             await self._gate.wait()
         except asyncio.CancelledError:
@@ -93,6 +95,7 @@ class TroubledRepository(MemoryRepository):
         self.calls: list[str] = []
         self.limits: list[int] = []
         self.errors: dict[str, list[BaseException]] = {}
+        self.on_call: Callable[[], Any] = lambda: None
         self.before_claim: Callable[[], Any] = lambda: None
         self._gate = asyncio.Event()
         self._gate.set()
@@ -105,19 +108,21 @@ class TroubledRepository(MemoryRepository):
     def fail_next(self, method: str, *errors: BaseException) -> None:
         self.errors.setdefault(method, []).extend(errors)
 
-    def _called(self, method: str) -> None:
+    async def _called(self, method: str) -> None:
         self.calls.append(method)
+        self.on_call()
+        await asyncio.sleep(0)  # as every real store lets others run
         if self.errors.get(method):
             raise self.errors[method].pop(0)
 
     async def save(self, notification: Notification) -> None:
-        self._called("save")
+        await self._called("save")
         await super().save(notification)
 
     async def claim_due(
         self, channel: Channel, now: datetime, lease: timedelta, limit: int
     ) -> Sequence[Notification]:
-        self._called("claim_due")
+        await self._called("claim_due")
         self.limits.append(limit)
         self.before_claim()
         claimed = await super().claim_due(channel, now, lease, limit)
@@ -125,7 +130,7 @@ class TroubledRepository(MemoryRepository):
         return claimed
 
     async def next_wake(self, channel: Channel) -> datetime | None:
-        self._called("next_wake")
+        await self._called("next_wake")
         return await super().next_wake(channel)
 
 
