@@ -1,0 +1,77 @@
+"""A clean stop: what was accepted is answered, what comes later is turned away, nobody hangs.
+
+A peer that is built on h2, as grpclib's client is, drops its calls when it reads GOAWAY. So each
+connection gets one only when its calls are answered; until then, new ones are UNAVAILABLE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from pinguin_grpc.connection import ServerConnection
+
+_FAREWELL_TIME: Final = timedelta(milliseconds=500)
+"""How long a caller may take to read that the connection ends."""
+
+_LAST_WORDS_TIME: Final = timedelta(milliseconds=500)
+"""How long the calls that ran out of time may take to say so."""
+
+
+async def drain(connections: Collection[ServerConnection], patience: timedelta) -> None:
+    """Close connections as soon as their calls are answered.
+
+    Calls that are not answered in time end as UNAVAILABLE; streams do so at once, because they
+    have no end of their own.
+    """
+    open_ones = list(connections)
+    for connection in open_ones:
+        _interrupt(connection, streams_only=True)
+    if not await _close_all(open_ones, patience):
+        for connection in open_ones:
+            _interrupt(connection, streams_only=False)
+        await _close_all(open_ones, _LAST_WORDS_TIME)
+    for connection in open_ones:
+        connection.abort()
+    await _ended(open_ones)
+
+
+async def _close_all(connections: Collection[ServerConnection], patience: timedelta) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience.total_seconds()):
+            await asyncio.gather(*map(_close, connections))
+            return True
+    return False
+
+
+async def _close(connection: ServerConnection) -> None:
+    await _answered(connection)
+    connection.announce_end()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_FAREWELL_TIME.total_seconds()):
+            await connection.events.answered.wait()
+    await _answered(connection)
+    connection.close()
+    await connection.closed.wait()
+
+
+def _interrupt(connection: ServerConnection, *, streams_only: bool) -> None:
+    for call in list(connection.calls.under_way.values()):
+        if call.streaming or not streams_only:
+            call.interrupt()
+
+
+async def _answered(connection: ServerConnection) -> None:
+    """Wait for the calls that are under way now, not for those that come meanwhile."""
+    tasks = [call.task for call in connection.calls.under_way.values() if call.task]
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+async def _ended(connections: Collection[ServerConnection]) -> None:
+    for connection in connections:
+        await _answered(connection)
+        await connection.closed.wait()
