@@ -2,12 +2,39 @@
 
 import pytest
 
+_WITH_ASSERTS = [
+    "claiming",
+    "delivering",
+    "keeping",
+    "laws",
+    "model",
+    "racing",
+    "sender",
+    "troubles",
+]
 # Before they are imported, so that a failing assert in them shows what it compared.
-pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("claiming", "keeping", "laws", "model", "racing"))
-)
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _WITH_ASSERTS))
 
-from pinguin_core.testing.contracts.repository import NotificationRepositoryContract  # noqa: E402 (see above)
+from pinguin_core.testing.contracts.provider import (  # noqa: E402 (see above)
+    Arrival,
+    Behaviour,
+    Provider,
+)
+from pinguin_core.testing.contracts.repository import (  # noqa: E402 (see above)
+    NotificationRepositoryContract,
+)
+from pinguin_core.testing.contracts.sender import (  # noqa: E402 (see above)
+    EmailSenderContract,
+    SmsSenderContract,
+)
 from pinguin_core.testing.contracts.storage import Connect  # noqa: E402 (see above)
 
-__all__ = ["Connect", "NotificationRepositoryContract"]
+__all__ = [
+    "Arrival",
+    "Behaviour",
+    "Connect",
+    "EmailSenderContract",
+    "NotificationRepositoryContract",
+    "Provider",
+    "SmsSenderContract",
+]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from inspect import getattr_static
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from hypothesis import HealthCheck, settings
 
 PATIENCE: Final = 60.0
 """Seconds after which a test that hangs is ended."""
 
+ContractT = TypeVar("ContractT", bound="Contract")
 _KIT: Final = __name__.rpartition(".")[0]
 
 
@@ -56,3 +57,17 @@ def thoroughly(contract: Contract, **others: Any) -> settings:
 def run(test: Coroutine[Any, Any, None]) -> None:
     """Run an asynchronous test to its end, on an event loop of its own."""
     asyncio.run(asyncio.wait_for(test, PATIENCE))
+
+
+def as_test(
+    within: Callable[[ContractT], Coroutine[Any, Any, None]], test: Callable[..., object]
+) -> Callable[[ContractT], None]:
+    """Make a method that runs `within`, and goes by the name of `test`."""
+
+    def runs(self: ContractT) -> None:
+        run(within(self))
+
+    # functools.wraps would show pytest the arguments of the original.
+    runs.__name__, runs.__qualname__ = test.__name__, test.__qualname__
+    runs.__doc__, runs.__module__ = test.__doc__, test.__module__
+    return runs

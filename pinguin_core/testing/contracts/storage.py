@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis.strategies import SearchStrategy
 
 from pinguin_core.ports import NotificationRepository
-from pinguin_core.testing.contracts.base import PATIENCE, Contract, run, thoroughly
+from pinguin_core.testing.contracts.base import PATIENCE, Contract, as_test, run, thoroughly
 
 Connect: TypeAlias = Callable[[], AbstractAsyncContextManager[NotificationRepository]]
 """Opens one more handle on a storage; leaving the handle's block closes it."""
@@ -42,7 +42,7 @@ def with_store(
         async with self.storage() as connect, connect() as store:
             await test(self, store)
 
-    return _as_test(within, test)
+    return as_test(within, test)
 
 
 def with_storage(
@@ -54,7 +54,7 @@ def with_storage(
         async with self.storage() as connect:
             await test(self, connect)
 
-    return _as_test(within, test)
+    return as_test(within, test)
 
 
 def for_all(
@@ -75,19 +75,6 @@ def for_all(
         run(within(example))
 
     check()
-
-
-def _as_test(
-    within: Callable[[ContractT], Coroutine[Any, Any, None]],
-    test: Callable[..., object],
-) -> Callable[[ContractT], None]:
-    def runs(self: ContractT) -> None:
-        run(within(self))
-
-    # functools.wraps would show pytest the arguments of the original.
-    runs.__name__, runs.__qualname__ = test.__name__, test.__qualname__
-    runs.__doc__, runs.__module__ = test.__doc__, test.__module__
-    return runs
 
 
 class Session:

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from support.memory_provider import MemoryProvider, MemorySender
+
+from pinguin_core.testing.contracts import EmailSenderContract, Provider, SmsSenderContract
+
+
+class TestRecordingEmailSender(EmailSenderContract):
+    @asynccontextmanager
+    async def provider(self) -> AsyncIterator[tuple[MemorySender, Provider]]:
+        provider = MemoryProvider()
+        yield MemorySender(provider), provider
+
+
+class TestRecordingSmsSender(SmsSenderContract):
+    @asynccontextmanager
+    async def provider(self) -> AsyncIterator[tuple[MemorySender, Provider]]:
+        provider = MemoryProvider()
+        yield MemorySender(provider), provider

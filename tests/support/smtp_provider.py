@@ -1,0 +1,48 @@
+"""The scripted SMTP server, as the provider of the sender contract."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+from typing import Final
+
+from support.scripted_smtp import Answer, Received, ScriptedSmtp, Silence
+
+from pinguin_core.testing.contracts import Arrival, Behaviour
+
+_TROUBLE: Final[dict[Behaviour, tuple[str, Answer]]] = {
+    Behaviour.REFUSE: ("RCPT", "550 5.1.1"),
+    Behaviour.BE_BUSY: ("RCPT", "450 4.2.1"),
+    Behaviour.HANG: ("MAIL", Silence.HANG),
+}
+
+
+class SmtpProvider(ScriptedSmtp):
+    """Takes e-mail, or behaves as it is told; its refusals repeat the command, address and all."""
+
+    behaviour = Behaviour.ACCEPT
+
+    @property
+    def arrived(self) -> list[Arrival]:
+        return [_arrival(received) for received in self.messages]
+
+    async def behave(self, behaviour: Behaviour) -> None:
+        if self.behaviour is Behaviour.BE_UNREACHABLE:
+            self._server = await asyncio.start_server(self._serve, self.host, self.port)
+        self.behaviour = behaviour
+        if behaviour is Behaviour.BE_UNREACHABLE:
+            self._server.close()
+        self.hang_up()
+        await asyncio.wait_for(self.gone(), 10)
+
+    def next_answer(self, verb: str) -> Answer:
+        troubled, answer = _TROUBLE.get(self.behaviour, ("", ""))
+        if verb != troubled:
+            return super().next_answer(verb)
+        return f"{answer} not for {self.log[-1][1]}" if isinstance(answer, str) else answer
+
+
+def _arrival(received: Received) -> Arrival:
+    message = email.message_from_bytes(received.content, policy=email.policy.default)
+    return Arrival(received.recipient, message["Subject"], message.get_content())
