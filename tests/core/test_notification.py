@@ -200,7 +200,9 @@ def test_an_ambiguous_failure_marks_it_for_good() -> None:
     assert doubtful.possible_duplicate
     sent = doubtful.start(LATER, LEASE).succeed(RECEIPT, LATER)
     refused = doubtful.start(LATER, LEASE).fail(REFUSED, LATER, SOON)
+    retried = doubtful.start(LATER, LEASE).fail(BUSY, LATER, SOON)
     assert sent.possible_duplicate
+    assert retried.possible_duplicate
     assert refused.possible_duplicate
     assert sending().fail(LOST, NOON, NEVER_AGAIN).possible_duplicate
 
@@ -228,9 +230,11 @@ def test_crashes_use_up_no_retries() -> None:
 
 
 def test_a_requeued_one_has_all_its_retries_again_and_remembers_its_attempts() -> None:
-    failed = sending().fail(BUSY, NOON, SOON).claim(LATER, LEASE).fail(REFUSED, LATER, SOON)
+    crashed = sending().claim(NOON + LEASE, LEASE).fail(BUSY, NOON + LEASE, SOON)
+    failed = crashed.claim(LATER, LEASE).fail(REFUSED, LATER, SOON)
+    assert (failed.retries, failed.crashes, failed.attempts) == (1, 1, 3)
     again = failed.requeue(LATER)
-    assert (again.retries, again.crashes, again.attempts) == (0, 0, 2)
+    assert (again.retries, again.crashes, again.attempts) == (0, 0, 3)
     assert again.last_error == REFUSED.reason
 
 
