@@ -75,6 +75,9 @@ def _bind_all(addresses: Iterable[tuple[int, Any]], port: int) -> list[socket.so
                     raise
                 absent.append(error)
                 continue
+            # Connections inherit it. asyncio would set it on each, were it not for `create_server`,
+            # whose sockets it does not take for TCP; without it an answer may wait for 40 ms.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sockets.append(cleanup.enter_context(sock))
             port = sock.getsockname()[1]
         if not sockets:
