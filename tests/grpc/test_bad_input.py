@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
 from grpclib.const import Status
 from support.grpc_serving import TOKEN, CountingRepository, run, serving
-from support.raw_http2 import AUTHORISED, GET, NOTHING, SEND, Answer, framed, raw_connection
+from support.raw_http2 import AUTHORISED, GET, SEND, Answer, framed, raw_connection
 
 from pinguin_grpc.codec import encode, make
 from pinguin_grpc.wire.pinguin import (
@@ -39,7 +39,7 @@ class Row:
     fields: tuple[str, ...] = ()
     path: str = SEND
     headers: Iterable[tuple[str, str]] = AUTHORISED
-    changes: Mapping[str, str] = NOTHING
+    changes: Mapping[str, str] = field(default_factory=dict)
 
 
 def request(**values: object) -> bytes:
