@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -197,6 +198,16 @@ def readable_file(text: str) -> Path:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a path"
         raise ValueError(f"must be a file that can be read: {reason}") from None
+
+
+def authorities(text: str) -> Path:
+    """Read the path of a file of certificate authorities to trust."""
+    path = readable_file(text)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise ValueError("must be a file of certificates in PEM form") from None
+    return path
 
 
 def database_path(text: str) -> Path:

@@ -22,6 +22,7 @@ from pinguin_core import EmailAddress, PhoneNumber, PinguinError
 
 _Seconds = Annotated[timedelta, PlainValidator(parsers.seconds(600))]
 _File = Annotated[Path, PlainValidator(parsers.readable_file)]
+_Authorities = Annotated[Path, PlainValidator(parsers.authorities)]
 _Tokens = Annotated[tuple[SecretStr, ...], PlainValidator(parsers.tokens)]
 _Line = Annotated[str, PlainValidator(parsers.line)]
 _Secret = Annotated[SecretStr, PlainValidator(parsers.secret)]
@@ -35,7 +36,8 @@ class SettingsError(PinguinError):
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
+        several = ["these settings must be mended:", *problems]
+        super().__init__(problems[0] if len(problems) == 1 else "\n  ".join(several))
         self.problems = tuple(problems)
 
 
@@ -119,7 +121,7 @@ class ServerSettings(_Settings):
     grpc_allow_plaintext: Annotated[bool, PlainValidator(parsers.flag)] = False
     grpc_tls_cert_file: _File | None = None
     grpc_tls_key_file: _File | None = None
-    grpc_tls_client_ca_file: _File | None = None
+    grpc_tls_client_ca_file: _Authorities | None = None
     max_retries: Annotated[int, PlainValidator(parsers.whole_number(0, 100))] = 5
     retry_interval_sec: Annotated[timedelta, PlainValidator(parsers.seconds(3600))] = timedelta(
         seconds=30
@@ -133,7 +135,7 @@ class ServerSettings(_Settings):
     smtp_tls: Annotated[
         str, PlainValidator(parsers.one_of("auto", "starttls", "implicit", "off"))
     ] = "auto"
-    smtp_tls_ca_file: _File | None = None
+    smtp_tls_ca_file: _Authorities | None = None
     from_email: Annotated[EmailAddress, PlainValidator(parsers.email_address)] | None = None
     twilio_account_sid: Annotated[str, PlainValidator(parsers.account_sid)] | None = None
     twilio_auth_token: _Secret | None = None
@@ -171,7 +173,7 @@ class ClientSettings(_Settings):
         "localhost", 50051
     )
     grpc_server_tls: Annotated[bool, PlainValidator(parsers.flag)] = False
-    grpc_server_ca_file: _File | None = None
+    grpc_server_ca_file: _Authorities | None = None
     grpc_client_cert_file: _File | None = None
     grpc_client_key_file: _File | None = None
 

@@ -6,12 +6,10 @@ import json
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from loguru import logger
 
 from pinguin_cli import logs
 from pinguin_cli.observer import LogObserver
@@ -30,6 +28,8 @@ from pinguin_core import (
 )
 from pinguin_core.testing.fakes import NOON
 
+pytestmark = pytest.mark.usefixtures("own_logging")
+
 LEASE = timedelta(minutes=1)
 EMAIL = Email(EmailAddress("sam@example.com"), "private subject", "private body")
 SMS = Sms(PhoneNumber("+15550100123"), "private body")
@@ -41,17 +41,11 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    """Takes the log at DEBUG, and gives the process's own handlers back afterwards."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
+def stream() -> io.StringIO:
+    """Takes the log, at DEBUG."""
     logged = io.StringIO()
     logs.set_up("DEBUG", logged)
-    yield logged
-    logger.remove()
-    logging.captureWarnings(capture=False)
-    root.handlers[:], _ = before
-    root.setLevel(before[1])
+    return logged
 
 
 def records(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -80,7 +74,6 @@ def test_on_a_terminal_it_is_made_for_people(monkeypatch: pytest.MonkeyPatch) ->
     terminal = Terminal()
     logs.set_up("INFO", terminal)
     logs.record("INFO", "service.ready", address="localhost:1", word="two words\x1b[31m")
-    logger.remove()
     assert "\x1b[32mINFO   \x1b[0m service.ready" in terminal.getvalue()
     assert 'address=localhost:1 word="two words\\u001b[31m"' in terminal.getvalue()
 
@@ -90,7 +83,6 @@ def test_no_colour_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None
     terminal = Terminal()
     logs.set_up("INFO", terminal)
     logs.record("ERROR", "trouble")
-    logger.remove()
     assert "\x1b" not in terminal.getvalue()
 
 
@@ -100,7 +92,6 @@ def test_records_below_the_level_are_dropped(level: str, lines: int) -> None:
     logs.set_up(level, stream)
     for each in ("DEBUG", "INFO", "WARNING", "ERROR"):
         logs.record(each, "event")
-    logger.remove()
     assert len(records(stream)) == lines
 
 
@@ -109,7 +100,6 @@ def test_a_log_that_cannot_be_written_stops_nothing() -> None:
     logs.set_up("INFO", closed)
     closed.close()
     logs.record("INFO", "event")
-    logger.remove()
 
 
 def test_the_way_of_a_notification(stream: io.StringIO) -> None:
@@ -225,12 +215,8 @@ def test_warnings_are_records_too(stream: io.StringIO) -> None:
     assert "+15550100123" not in entry["message"]
 
 
-def test_strays_are_logged_without_what_they_quote(
-    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_strays_are_logged_without_what_they_quote(stream: io.StringIO) -> None:
     """What escapes from a callback or a thread would be printed with all its arguments."""
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    monkeypatch.setattr("sys.unraisablehook", None)
 
     def stray(what: str) -> None:
         raise RuntimeError(what)

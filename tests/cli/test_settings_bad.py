@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from support.certificates import write_certificate
 
 from pinguin_cli.settings import ClientSettings, SandboxSettings, ServerSettings, SettingsError
 
@@ -73,6 +74,7 @@ BAD_BY_ITSELF = [
     ("SMTP_PORT", "1_0", PORT),
     ("SMTP_TLS", "yes", "must be one of auto, starttls, implicit, off"),
     ("SMTP_TLS_CA_FILE", "nowhere.pem", FILE),
+    ("SMTP_TLS_CA_FILE", "empty.pem", "must be a file of certificates in PEM form"),
     ("FROM_EMAIL", "pinguin", "must be one e-mail address"),
     ("FROM_EMAIL", "Pinguin <pinguin@example.com>", "must be one plain e-mail address"),
     ("FROM_EMAIL", "pinguin@localhost", "must have a full domain name"),
@@ -93,8 +95,9 @@ BAD_BY_ITSELF = [
 
 @pytest.mark.parametrize(("name", "value", "text"), BAD_BY_ITSELF)
 def test_a_bad_value_is_named(
-    set_environment: Environment, name: str, value: str, text: str
+    set_environment: Environment, tmp_path: Path, name: str, value: str, text: str
 ) -> None:
+    (tmp_path / "empty.pem").touch()
     set_environment({**GOOD, name: value})
     with pytest.raises(SettingsError) as caught:
         ServerSettings.read()
@@ -149,7 +152,7 @@ BAD_TOGETHER: list[tuple[str, Mapping[str, str], str]] = [
     ),
     (
         "client authority without certificate",
-        {"GRPC_TLS_CLIENT_CA_FILE": "there.pem"},
+        {"GRPC_TLS_CLIENT_CA_FILE": "ca.pem"},
         "GRPC_TLS_CERT_FILE: is required, because GRPC_TLS_CLIENT_CA_FILE is set",
     ),
     (
@@ -177,6 +180,7 @@ def test_settings_that_do_not_go_together_are_named(
     set_environment: Environment, tmp_path: Path, variables: Mapping[str, str], start: str
 ) -> None:
     (tmp_path / "there.pem").touch()
+    write_certificate(tmp_path)
     set_environment({**GOOD, **variables})
     with pytest.raises(SettingsError) as caught:
         ServerSettings.read()

@@ -1,0 +1,218 @@
+"""The commands. Each only parses, calls and prints; libraries are loaded where they are needed.
+
+Exit codes: 0 done; 1 refused or failed, bad settings included; 2 the command line itself is wrong;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from pinguin_cli.output import block, complain, out, status_rows
+from pinguin_core import (
+    Channel,
+    Email,
+    EmailAddress,
+    InvalidValue,
+    Message,
+    NotificationId,
+    PhoneNumber,
+    PinguinError,
+    Sms,
+)
+
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
+    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_PARAMETERS: Final = {
+    "email_address": "--to",
+    "phone_number": "--to",
+    "subject": "--subject",
+    "body": "--message",
+    "notification_id": "ID",
+}
+"""The core's names for what it checks, and what they are called on the command line."""
+
+_INTERRUPTED: Final = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line, and end the process with its exit code."""
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has gone; the interpreter would complain when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        code = app(prog_name="pinguin", standalone_mode=False)
+    except typer.TyperException as error:
+        return _misused(error)
+    except PinguinError as error:
+        complain(str(error))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except ModuleNotFoundError as error:
+        complain(f"{error.name} is not installed; the service needs pip install 'pinguin[server]'")
+    except Exception as error:  # noqa: BLE001 (no traceback reaches a user)
+        from pinguin_cli.logs import describe
+
+        complain("internal error: " + ", ".join(describe(error).values()))
+    else:
+        return code if isinstance(code, int) else 0
+    return 1
+
+
+def _misused(error: typer.TyperException) -> int:
+    if text := error.format_message():  # empty when the help was printed instead
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "pinguin"
+        complain(f"{text if text.endswith('?') else text.rstrip('.') + '.'} See {command} --help")
+    return error.exit_code
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it so)
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"pinguin {version('pinguin')}")
+        raise typer.Exit
+
+
+def _moment(text: str) -> datetime:
+    if not _RFC_3339.fullmatch(text):
+        raise typer.BadParameter(
+            "must be a time with its zone as in RFC 3339, such as 2030-01-01T09:00:00Z"
+        )
+    try:
+        return datetime.fromisoformat(text.upper())
+    except ValueError:
+        raise typer.BadParameter("there is no such date or time") from None
+
+
+def _message(kind: Channel, to: str, subject: str, text: str) -> Message:
+    try:
+        if kind is Channel.SMS:
+            return Sms(PhoneNumber(to), text, subject)
+        return Email(EmailAddress(to), subject, text)
+    except InvalidValue as error:
+        is_number = kind is Channel.EMAIL and to.startswith("+")
+        hint = "; for a text message, add --type sms" if is_number else ""
+        raise _bad(error, hint) from error
+
+
+def _bad(error: InvalidValue, hint: str = "") -> typer.BadParameter:
+    return typer.BadParameter(error.problem + hint, param_hint=_PARAMETERS[error.field])
+
+
+@app.callback()
+def pinguin(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and end.", is_eager=True, callback=_show_version
+        ),
+    ] = False,
+) -> None:
+    """Durable e-mail and SMS notifications: the service, and the commands that speak to it."""
+
+
+@app.command()
+def serve(
+    *,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Keep what is sent in a folder; needs no provider.")
+    ] = False,
+    sandbox_folder: Annotated[
+        Path, typer.Option(help="Which folder; the database is there too, unless it is set.")
+    ] = Path("pinguin-sandbox"),
+) -> None:
+    """Run the service, as the environment and .env set it up, until SIGTERM or Ctrl-C."""
+    from pinguin_cli.settings import SandboxSettings, ServerSettings
+
+    settings = SandboxSettings.read() if sandbox else ServerSettings.read()
+    from pinguin_cli import logs, sandboxed, serve
+
+    logs.set_up(settings.log_level)
+    if isinstance(settings, SandboxSettings):
+        sandboxed.run(settings, sandbox_folder)
+    else:
+        serve.run(serve.serve(settings))
+
+
+@app.command()
+def demo() -> None:
+    """Send an e-mail, an SMS and a scheduled e-mail in a sandbox, and show what arrives."""
+    from pinguin_cli import demo
+
+    demo.run()
+
+
+@app.command()
+def send(
+    *,
+    to: Annotated[str, typer.Option(help="An e-mail address, or a number such as +15550100123.")],
+    message: Annotated[str, typer.Option(help="The text; - reads it from standard input.")],
+    subject: Annotated[str, typer.Option(help="The subject, of an e-mail.")] = "",
+    kind: Annotated[Channel, typer.Option("--type", help="What to send.")] = Channel.EMAIL,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=_moment,
+            metavar="TIME",
+            help="When, such as 2030-01-01T09:00:00Z; at once if absent.",
+        ),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until it is sent, or has failed.")
+    ] = False,
+) -> None:
+    """Hand a notification to the running service."""
+    text = sys.stdin.read() if message == "-" else message
+    notification = _message(kind, to, subject, text)
+    from pinguin_cli import calls
+    from pinguin_cli.settings import ClientSettings
+
+    settings = ClientSettings.read()
+    accepted = calls.call(settings, lambda client: client.send(notification, scheduled_at=at))
+    typer.echo(f"Notification sent successfully. Notification ID: {accepted.id}")
+    if wait:
+        sys.stdout.flush()
+        ended = calls.call(settings, lambda client: calls.follow(client, accepted))
+        calls.require_sent(ended)
+        out().print(block(status_rows(ended)))
+
+
+@app.command()
+def status(
+    notification_id: Annotated[str, typer.Argument(metavar="ID", help="As `send` printed it.")],
+) -> None:
+    """Show what has become of a notification."""
+    try:
+        name = str(NotificationId(notification_id))
+    except InvalidValue as error:
+        raise _bad(error) from error
+    from pinguin_cli import calls
+    from pinguin_cli.settings import ClientSettings
+
+    found = calls.call(ClientSettings.read(), lambda client: client.status(name))
+    out().print(block(status_rows(found)))
