@@ -82,10 +82,14 @@ class Call:
             raise
         except (H2Error, StreamTerminatedError) as error:
             raise GRPCError(Status.CANCELLED) from error  # said to nobody: the caller is gone
+        except asyncio.CancelledError:
+            if self.task is None or self.task.cancelling():
+                raise  # the caller is gone, or the service
+            raise self._status_of(
+                RuntimeError("something that the call waited for was cancelled")
+            ) from None
         except Exception as error:
-            if is_trouble(error):
-                self._shared.observer.on_trouble(self.path.rpartition("/")[2], error)
-            raise to_grpc(error) from error
+            raise self._status_of(error) from error
 
     def interrupt(self) -> None:
         """Answer it now, that the service is stopping."""
@@ -110,6 +114,11 @@ class Call:
             raise
         finally:
             self._scope = None
+
+    def _status_of(self, error: Exception) -> GRPCError:
+        if is_trouble(error):
+            self._shared.observer.on_trouble(self.path.rpartition("/")[2], error)
+        return to_grpc(error)
 
     def _deadline(self) -> float | None:
         seconds = [] if self.streaming else [self._shared.limits.call.total_seconds()]

@@ -1,0 +1,159 @@
+"""What a notification looks like on the wire, in each of its states."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pinguin_core import (
+    Channel,
+    Email,
+    EmailAddress,
+    Notification,
+    NotificationId,
+    PermanentDeliveryError,
+    PhoneNumber,
+    Receipt,
+    Sms,
+    TransientDeliveryError,
+)
+from pinguin_core.testing.fakes import NOON
+from pinguin_grpc.codec import decode, encode, make
+from pinguin_grpc.mapping import TYPES, message_from_wire, to_wire
+from pinguin_grpc.wire.pinguin import (
+    NotificationRequest,
+    NotificationResponse,
+    NotificationType,
+    Status,
+)
+
+MAIL = Email(EmailAddress("ada@example.com"), "Hello", "Good news")
+TEXT_MESSAGE = Sms(PhoneNumber("+15550100123"), "Good news", subject="kept")
+LEASE = timedelta(minutes=1)
+QUEUED = Notification.queue(NotificationId("notif-1"), MAIL, NOON)
+SENDING = QUEUED.start(NOON, LEASE)
+
+
+class Once:
+    """Allows one retry, after a minute."""
+
+    def delay(self, retry: int, retry_after: timedelta | None = None) -> timedelta | None:
+        return timedelta(minutes=1) if retry == 1 else None
+
+
+LOST = TransientDeliveryError("the relay hung up", ambiguous=True)
+RETRYING = SENDING.fail(LOST, NOON, Once())
+STATES = {
+    "queued": (QUEUED, Status.QUEUED, NOON, 0, "", False),
+    "being sent": (SENDING, Status.QUEUED, None, 0, "", False),
+    "sent": (SENDING.succeed(Receipt("<1@example.com>"), NOON), Status.SENT, None, 0, "", False),
+    "retrying": (RETRYING, Status.QUEUED, NOON + LEASE, 1, "the relay hung up", True),
+    "refused": (
+        SENDING.fail(PermanentDeliveryError("no such user"), NOON, Once()),
+        Status.FAILED,
+        None,
+        0,
+        "no such user",
+        False,
+    ),
+    "given up": (
+        RETRYING.start(NOON + LEASE, LEASE).fail(LOST, NOON, Once()),
+        Status.FAILED,
+        None,
+        1,
+        "the relay hung up",
+        True,
+    ),
+    "cancelled": (QUEUED.cancel(NOON), Status.CANCELLED, None, 0, "", False),
+}
+
+
+def on_the_wire(notification: Notification) -> NotificationResponse:
+    return decode(NotificationResponse, encode(to_wire(notification)))
+
+
+@pytest.mark.parametrize("row", STATES.values(), ids=STATES)
+def test_each_state_has_its_status(
+    row: tuple[Notification, Status, datetime | None, int, str, bool],
+) -> None:
+    response = on_the_wire(row[0])
+
+    assert row[1:] == (
+        response.status,
+        response.next_attempt_time,
+        response.retry_count,
+        response.last_error,
+        response.possible_duplicate,
+    )
+
+
+def test_what_was_asked_for_is_echoed() -> None:
+    later = NOON + timedelta(days=1)
+    response = on_the_wire(Notification.queue(NotificationId("notif-2"), TEXT_MESSAGE, NOON, later))
+
+    assert (
+        response.notification_id,
+        response.notification_type,
+    ) == ("notif-2", NotificationType.SMS)
+    assert (
+        response.recipient,
+        response.subject,
+        response.message,
+    ) == ("+15550100123", "kept", "Good news")
+    assert later == response.scheduled_time == response.next_attempt_time
+
+
+def test_only_a_scheduled_notification_has_a_scheduled_time() -> None:
+    assert on_the_wire(QUEUED).scheduled_time is None
+
+
+def test_the_provider_s_name_for_the_message_is_told_once_it_is_sent() -> None:
+    assert not on_the_wire(SENDING).provider_message_id
+    sent = SENDING.succeed(Receipt("<1@example.com>"), NOON)
+    assert on_the_wire(sent).provider_message_id == "<1@example.com>"
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (NOON, "2030-01-01T12:00:00Z"),
+        (NOON + timedelta(microseconds=1), "2030-01-01T12:00:00.000001Z"),
+        (NOON.astimezone(timezone(timedelta(hours=2))), "2030-01-01T12:00:00Z"),
+    ],
+)
+def test_times_of_creation_and_change_are_rfc_3339_in_utc(moment: datetime, text: str) -> None:
+    notification = Notification(QUEUED.id, MAIL, QUEUED.state, moment, moment)
+
+    assert (text, text) == (to_wire(notification).created_at, to_wire(notification).updated_at)
+
+
+@given(
+    st.sampled_from([MAIL, TEXT_MESSAGE]),
+    st.none() | st.datetimes(timezones=st.just(UTC)),
+)
+def test_a_request_says_what_its_message_said(message: Email | Sms, at: datetime | None) -> None:
+    request = make(
+        NotificationRequest,
+        notification_type=TYPES[message.channel],
+        recipient=message.to.value,
+        subject=message.subject,
+        message=message.body,
+        scheduled_time=at,
+    )
+    assert (message, at) == message_from_wire(decode(NotificationRequest, encode(request)))
+
+
+@pytest.mark.parametrize(
+    "address", ["ada@bücher.example", "ada@例え.example", "ada@xn--bcher-kva.example", "a+b@x.test"]
+)
+def test_internationalised_and_special_domains_are_accepted(address: str) -> None:
+    message, _ = message_from_wire(make(NotificationRequest, recipient=address, message="Hi"))
+
+    assert address == message.to.value
+
+
+def test_every_channel_has_a_type_on_the_wire() -> None:
+    assert set(Channel) == TYPES.keys()
