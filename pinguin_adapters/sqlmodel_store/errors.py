@@ -14,8 +14,8 @@ from pinguin_core.errors import InvalidValue, PinguinError, StoreFull, StoreUnav
 _PRIMARY: Final = 0xFF  # the low byte of an extended result code (https://sqlite.org/rescode.html)
 _TROUBLE: Final[dict[int, tuple[type[PinguinError], str]]] = {
     sqlite3.SQLITE_BUSY: (StoreUnavailable, "the database is locked by another process"),
-    sqlite3.SQLITE_CANTOPEN: (StoreUnavailable, "the database file cannot be opened"),
-    sqlite3.SQLITE_CORRUPT: (StoreUnavailable, "the database file is damaged"),
+    sqlite3.SQLITE_CANTOPEN: (StoreUnavailable, "the file cannot be opened"),
+    sqlite3.SQLITE_CORRUPT: (StoreUnavailable, "the database is damaged"),
     sqlite3.SQLITE_FULL: (StoreFull, "the database or its disk is full"),
     sqlite3.SQLITE_NOTADB: (StoreUnavailable, "the file is not an SQLite database"),
     sqlite3.SQLITE_READONLY: (StoreUnavailable, "the database may only be read"),

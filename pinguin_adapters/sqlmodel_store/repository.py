@@ -24,7 +24,12 @@ from pinguin_adapters.sqlmodel_store.sqlite import (
 from pinguin_adapters.sqlmodel_store.statements import BEFORE, Statements
 from pinguin_adapters.sqlmodel_store.worker import Worker
 from pinguin_adapters.sqlmodel_store.writer import Claim, Task, Write
-from pinguin_core.errors import DuplicateNotification, StaleNotification
+from pinguin_core.errors import (
+    DuplicateNotification,
+    StaleNotification,
+    StoreFull,
+    StoreUnavailable,
+)
 from pinguin_core.message import Channel
 from pinguin_core.notification import Notification
 from pinguin_core.values import NotificationId
@@ -55,6 +60,7 @@ class SqlModelNotificationRepository:
         Raises:
             InvalidValue: if the URL is not one of those; the field is `database_url`.
             StoreUnavailable: if the database cannot be opened, or is of a newer version.
+            StoreFull: if there is no room to make or migrate it.
         """
         path = database_path(url)
         await asyncio.to_thread(_make_ready, path)
@@ -105,6 +111,10 @@ class SqlModelNotificationRepository:
 
 
 def _make_ready(path: Path) -> None:
-    make_file(path)
-    with translating(), writing_engine(path).begin() as connection:
-        migrate(connection)
+    try:
+        with translating():
+            make_file(path)
+            with writing_engine(path).begin() as connection:
+                migrate(connection)
+    except (StoreUnavailable, StoreFull) as error:
+        raise type(error)(f"the database {path} cannot be used: {error}") from error

@@ -6,9 +6,9 @@ anew, and with it every check that the domain makes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
@@ -29,6 +29,8 @@ from pinguin_core.notification import (
     State,
 )
 from pinguin_core.values import EmailAddress, NotificationId, PhoneNumber
+
+_Moment: TypeAlias = datetime | None
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -115,16 +117,16 @@ _NAMES: Final[Mapping[type[State], str]] = {
     Failed: "failed",
     Cancelled: "cancelled",
 }
-_STATES: Final[Mapping[str, Callable[[Any], State]]] = {
-    "queued": lambda row: Queued(_moment(row.wake_at), row.last_error),
-    "sending": lambda row: Sending(_moment(row.wake_at), row.last_error),
-    "sent": lambda row: Sent(_moment(row.ended_at), row.provider_message_id),
-    "failed": lambda row: Failed(_moment(row.ended_at), row.last_error),
-    "cancelled": lambda row: Cancelled(_moment(row.ended_at)),
+_STATES: Final[Mapping[str, Callable[[_Moment, _Moment, str, str], State]]] = {
+    "queued": lambda wake_at, _end, error, _sent_as: Queued(_known(wake_at), error),
+    "sending": lambda wake_at, _end, error, _sent_as: Sending(_known(wake_at), error),
+    "sent": lambda _wake, ended_at, _error, sent_as: Sent(_known(ended_at), sent_as),
+    "failed": lambda _wake, ended_at, error, _sent_as: Failed(_known(ended_at), error),
+    "cancelled": lambda _wake, ended_at, _error, _sent_as: Cancelled(_known(ended_at)),
 }
-_MESSAGES: Final[Mapping[str, Callable[[Any], Message]]] = {
-    "email": lambda row: Email(EmailAddress(row.recipient), row.subject, row.body),
-    "sms": lambda row: Sms(PhoneNumber(row.recipient), row.body, row.subject),
+_MESSAGES: Final[Mapping[str, Callable[[str, str, str], Message]]] = {
+    "email": lambda to, subject, body: Email(EmailAddress(to), subject, body),
+    "sms": lambda to, subject, body: Sms(PhoneNumber(to), body, subject),
 }
 
 
@@ -153,34 +155,38 @@ def to_row(notification: Notification) -> dict[str, Any]:
     }
 
 
-def from_row(row: Any) -> Notification:
-    """Build the notification from anything that has the columns as attributes.
+def from_row(row: Sequence[Any]) -> Notification:
+    """Build the notification from the values of all columns, in the table's order.
 
     Raises:
         UnreadableNotification: if it is none.
     """
+    # Unpacked, because it is ten times as quick as asking SQLAlchemy's rows for each name.
+    id_, channel, recipient, subject, body, created_at, updated_at, scheduled_at = row[:8]
+    state, wake_at, ended_at, sent_as, error = row[8:13]
+    attempts, retries, crashes, possible_duplicate, version = row[13:]
     try:
         return Notification(
-            NotificationId(row.id),
-            _MESSAGES[row.channel](row),
-            _STATES[row.state](row),
-            row.created_at,
-            row.updated_at,
-            row.scheduled_at,
-            attempts=row.attempts,
-            retries=row.retries,
-            crashes=row.crashes,
-            possible_duplicate=bool(row.possible_duplicate),
-            version=row.version,
+            NotificationId(id_),
+            _MESSAGES[channel](recipient, subject, body),
+            _STATES[state](wake_at, ended_at, error, sent_as),
+            created_at,
+            updated_at,
+            scheduled_at,
+            attempts,
+            retries,
+            crashes,
+            bool(possible_duplicate),
+            version,
         )
-    except InvalidValue as error:
-        raise UnreadableNotification(row.id, str(error)) from error
+    except InvalidValue as invalid:
+        raise UnreadableNotification(id_, str(invalid)) from invalid
     except LookupError:
         # Without its cause, which quotes the column.
-        raise UnreadableNotification(row.id, "its channel or state is unknown") from None
+        raise UnreadableNotification(id_, "its channel or state is unknown") from None
 
 
-def _moment(moment: datetime | None) -> datetime:
+def _known(moment: _Moment) -> datetime:
     if moment is None:
         raise InvalidValue("state", "lacks its moment")
     return moment

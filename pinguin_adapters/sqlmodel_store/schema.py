@@ -36,7 +36,7 @@ def migrate(connection: Connection) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if unknown := versions - known:
         raise StoreUnavailable(
-            f"the database was made by a newer version of Pinguin (its schema is {min(unknown)},"
+            f"it was made by a newer version of Pinguin (its schema is {min(unknown)},"
             f" this version knows {HEAD}): install that version, or name another database"
         )
     command.upgrade(config, "head")

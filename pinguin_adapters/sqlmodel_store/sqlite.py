@@ -64,8 +64,7 @@ def make_file(path: Path) -> None:
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except OSError as error:
-        problem = error.strerror or "the system refuses"
-        raise StoreUnavailable(f"the database file {path} cannot be made: {problem}") from error
+        raise StoreUnavailable(error.strerror or "the system refuses to make it") from error
 
 
 def writing_engine(path: Path) -> Engine:

@@ -92,7 +92,6 @@ def commit(connection: Connection, requests: Sequence[Request[Task]]) -> None:
     that it fails alone. When the database itself fails, so does everything: to try again is the
     callers' decision, since a second fsync may succeed without having written a thing.
     """
-    requests = [request for request in requests if not _is_pointless(request)]
     try:
         try:
             _together(connection, requests)
@@ -120,14 +119,15 @@ def _together(connection: Connection, requests: Sequence[Request[Task]]) -> None
             if bulk.run(connection, rows) != len(rows):
                 raise _Refused
         for request in requests:
-            if isinstance(request.task, Claim):
+            if isinstance(request.task, Claim) and not _is_pointless(request):
                 request.outcome = request.task.run(connection)
 
 
 def _apart(connection: Connection, requests: Sequence[Request[Task]]) -> None:
     with connection.begin():
         for request in requests:
-            request.outcome = _alone(connection, request.task)
+            if not _is_pointless(request):
+                request.outcome = _alone(connection, request.task)
 
 
 def _alone(connection: Connection, task: Task) -> object:

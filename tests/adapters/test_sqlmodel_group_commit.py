@@ -6,15 +6,17 @@ import asyncio
 import resource
 import sqlite3
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import Connection
 from support.sqlmodel_stores import ADDRESS, BODY, SUBJECT, email, on_every, opened, raw, run
 
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository, sqlite
+from pinguin_adapters.sqlmodel_store.worker import Request, Worker
 from pinguin_core import (
     Channel,
     DuplicateNotification,
@@ -145,7 +147,7 @@ def test_a_cancelled_caller_is_forgotten_and_its_neighbours_are_answered(tmp_pat
                 gone.cancel()
                 other.execute("COMMIT")
             await stays
-            assert gone.cancelled() or gone.cancelling()
+            assert gone.cancelled()
             await store.add(email("notif-3"))
 
     run(scenario())
@@ -302,3 +304,16 @@ def test_no_error_tells_what_was_to_be_stored(tmp_path: Path) -> None:
         told = "".join(traceback.format_exception(error)) + repr(error)
         for secret in (ADDRESS, SUBJECT, BODY):
             assert secret not in told
+
+
+def test_a_bug_in_the_thread_reaches_all_who_wait(tmp_path: Path) -> None:
+    def buggy(_connection: Connection, _requests: Sequence[Request[str]]) -> None:
+        raise ZeroDivisionError
+
+    async def scenario() -> None:
+        connect = sqlite.writing_engine(tmp_path / "store.db").connect
+        async with Worker("test-store", connect, buggy) as worker:
+            for outcome in await gathered(worker.ask("one"), worker.ask("two")):
+                assert isinstance(outcome, ZeroDivisionError)
+
+    run(scenario())

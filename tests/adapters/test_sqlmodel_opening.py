@@ -129,7 +129,10 @@ def test_a_folder_is_no_database(tmp_path: Path) -> None:
 
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreUnavailable, match=r"cannot be made: (File exists|Not a directory)"):
+    with pytest.raises(
+        StoreUnavailable,
+        match=rf"{tmp_path}/file/store\.db cannot be used: (File exists|Not a directory)",
+    ):
         run(open_and_close(tmp_path / "file" / "store.db"))
 
 
