@@ -9,6 +9,7 @@ import os
 import re
 import ssl
 from datetime import timedelta
+from typing import cast
 
 import aiosmtplib
 
@@ -133,8 +134,8 @@ class _Client(aiosmtplib.SMTP):
     """Hangs up at once instead of waiting for a peer that may be gone to end TLS properly."""
 
     def close(self) -> None:
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+        if self.transport is not None:
+            cast("asyncio.WriteTransport", self.transport).abort()
         super().close()
 
 

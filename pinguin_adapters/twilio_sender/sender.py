@@ -23,6 +23,8 @@ from pinguin_core.values import NotificationId
 _MAX_BODY: Final = 64 * 1024  # bytes of a reply that are read; Twilio's have about 1 KiB
 _WORDS: Final = (
     (TimeoutError, "timed out"),
+    (aiohttp.InvalidURL, "the base URL is not one of HTTP"),
+    (aiohttp.NonHttpUrlClientError, "the base URL is not one of HTTP"),
     (aiohttp.ClientConnectorDNSError, "the host name has no address"),
     (aiohttp.ClientSSLError, "no TLS"),
     (aiohttp.ServerDisconnectedError, "the connection was lost"),

@@ -229,6 +229,14 @@ async def test_a_host_without_an_address_is_safe_to_repeat() -> None:
     assert not error.ambiguous
 
 
+@pytest.mark.parametrize("base_url", ["", "api.twilio.com", "ftp://127.0.0.1", "http://[::1"])
+@patient
+async def test_a_base_url_that_is_none_is_safe_to_repeat(base_url: str) -> None:
+    error = await error_from(base_url)
+    assert error.reason == "Twilio: cannot connect: the base URL is not one of HTTP"
+    assert not error.ambiguous
+
+
 @patient
 async def test_a_certificate_that_nobody_vouches_for_is_refused() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
