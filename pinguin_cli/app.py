@@ -56,8 +56,9 @@ def main() -> None:
     code = _run()
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has gone; the interpreter would complain when it ends
+    except OSError as error:  # the interpreter would try again when it ends, and complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = code or _unwritten(error)
     sys.exit(code)
 
 
@@ -70,6 +71,8 @@ def _run() -> int:
         complain(str(error))
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except OSError as error:
+        return _unwritten(error)
     except ModuleNotFoundError as error:
         complain(f"{error.name} is not installed; the service needs pip install 'pinguin[server]'")
     except Exception as error:  # noqa: BLE001 (no traceback reaches a user)
@@ -78,6 +81,13 @@ def _run() -> int:
         complain("internal error: " + ", ".join(describe(error).values()))
     else:
         return code if isinstance(code, int) else 0
+    return 1
+
+
+def _unwritten(error: OSError) -> int:
+    """Say why nothing more could be printed, unless it is that nobody reads it."""
+    if not isinstance(error, BrokenPipeError):
+        complain(f"cannot go on: {error.strerror or type(error).__name__}")
     return 1
 
 
@@ -150,13 +160,13 @@ def serve(
     from pinguin_cli.settings import SandboxSettings, ServerSettings
 
     settings = SandboxSettings.read() if sandbox else ServerSettings.read()
-    from pinguin_cli import logs, sandboxed, serve
+    from pinguin_cli import logs, process, sandboxed
 
     logs.set_up(settings.log_level)
     if isinstance(settings, SandboxSettings):
         sandboxed.run(settings, sandbox_folder)
     else:
-        serve.run(serve.serve(settings))
+        process.run(process.serve_until_stopped(settings))
 
 
 @app.command()

@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from pinguin_cli.output import printable
 from pinguin_cli.settings import ClientSettings
 from pinguin_core import PinguinError
 from pinguin_grpc.client import (
@@ -68,9 +67,7 @@ def require_sent(status: NotificationStatus) -> None:
     """
     if status.status is not Status.SENT:
         ending = status.status.name.lower()
-        raise CallFailed(
-            f"{status.id} {ending}: {printable(status.last_error) or 'no reason given'}"
-        )
+        raise CallFailed(f"{status.id} {ending}: {status.last_error or 'no reason given'}")
 
 
 async def _call(
@@ -95,7 +92,7 @@ async def _call(
 def _refusal(error: CallRefused) -> str:
     if error.status_name == "UNAUTHENTICATED":
         return "the service refused the token; set NOTIFICATION_AUTH_TOKEN to one that it knows"
-    return error.message
+    return " ".join(error.message.split())
 
 
 def _tls_context(settings: ClientSettings) -> ssl.SSLContext | None:

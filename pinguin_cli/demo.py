@@ -18,11 +18,10 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.text import Text
 
-from pinguin_cli import calls, logs
+from pinguin_cli import calls, logs, process
 from pinguin_cli.output import block, moment, out, printable, style_of
 from pinguin_cli.parsers import Address
 from pinguin_cli.sandbox import Sandbox
-from pinguin_cli.serve import run as run_loop
 from pinguin_cli.serve import running
 from pinguin_cli.settings import SandboxSettings
 from pinguin_core import Email, EmailAddress, Message, PhoneNumber, Sms
@@ -45,7 +44,7 @@ def run() -> None:
     """
     logs.set_up("ERROR")
     with tempfile.TemporaryDirectory(prefix="pinguin-demo-") as folder:
-        run_loop(_demo(Path(folder), out()))
+        process.run(_demo(Path(folder), out()))
 
 
 async def _demo(folder: Path, console: Console) -> None:

@@ -37,6 +37,7 @@ _LEVELS: Final = {"WARN": "WARNING"}
 _SECRETIVE: Final = ("hpack", "h2", "hyperframe")
 """Libraries that log headers, the bearer token among them, if they are let."""
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=str)
 _COLOURS: Final = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31"}
 _MOST_FRAMES: Final = 8
 _MOST_CAUSES: Final = 4
@@ -123,7 +124,7 @@ def _for_machines(record: Record) -> str:
         "event": record["message"],
         **record["extra"],
     }
-    return json.dumps(fields, ensure_ascii=False, default=str)
+    return _ENCODER.encode(fields)
 
 
 def _for_people(colour: bool) -> Callable[[Record], str]:  # noqa: FBT001 (private, one caller)
@@ -139,7 +140,7 @@ def _for_people(colour: bool) -> Callable[[Record], str]:  # noqa: FBT001 (priva
 
 def _value(value: object) -> str:
     text = str(value)
-    return text if text.isprintable() and " " not in text else json.dumps(text, ensure_ascii=False)
+    return text if text.isprintable() and " " not in text else _ENCODER.encode(text)
 
 
 def _wants_colour() -> bool:

@@ -27,7 +27,7 @@ def out() -> Console:
 
 def complain(text: str) -> None:
     """Print an error on standard error."""
-    print(f"Error: {text}", file=sys.stderr)  # noqa: T201 (standard error is the place)
+    print(f"Error: {printable(text)}", file=sys.stderr)  # noqa: T201 (standard error is the place)
 
 
 def printable(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from pinguin_cli import serve
+from pinguin_cli import process
 from pinguin_cli.output import block, out
 from pinguin_cli.serve import Running
 from pinguin_cli.settings import ClientSettings, SandboxSettings
@@ -20,8 +20,8 @@ def run(settings: SandboxSettings, folder: Path) -> None:
         CannotStart: if it cannot be started.
     """
     made_up = None if settings.tokens else secrets.token_hex(16)
-    serve.run(
-        serve.serve(
+    process.run(
+        process.serve_until_stopped(
             _completed(settings, folder, made_up),
             sandbox_folder=folder,
             on_ready=lambda service: _introduce(service, folder, made_up),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
+from pinguin_adapters.smtp_sender import SmtpSender
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
-from pinguin_cli import logs
+from pinguin_adapters.twilio_sender import TwilioSender
 from pinguin_cli.container import Container, disabled_channels
 from pinguin_cli.parsers import Address
 from pinguin_cli.sandbox import Sandbox
@@ -24,10 +22,6 @@ from pinguin_grpc.server import GrpcServer
 
 _CALLS_DRAIN: Final = timedelta(seconds=1)
 """How long calls under way may take to be answered when the service stops."""
-
-_STOPPERS: Final = (signal.SIGTERM, signal.SIGINT)
-
-ResultT = TypeVar("ResultT")
 
 
 class CannotStart(PinguinError):
@@ -69,12 +63,11 @@ async def running(
     async with AsyncExitStack() as stack:
         sandbox = None
         if sandbox_folder is not None:
-            sandbox = await stack.enter_async_context(Sandbox.open(sandbox_folder))
+            sandbox = await _sandbox(sandbox_folder, stack)
             settings = settings.model_copy(update=dict(sandbox.settings))
-        container = Container(settings=settings, repository=await _opened(settings, stack))
-        for sender in (container.email_sender(), container.sms_sender()):
-            if sender is not None:
-                await stack.enter_async_context(sender)
+        container = Container(settings=settings, repository=await _store(settings, stack))
+        for sender in _senders(container):
+            await stack.enter_async_context(sender)
         await stack.enter_async_context(container.dispatcher())
         server = await _listening(container.server, settings)
         stack.push_async_callback(server.drain, _CALLS_DRAIN)
@@ -83,51 +76,16 @@ async def running(
         yield Running(Address(settings.grpc_listen_addr.host, server.port), channels, sandbox)
 
 
-async def serve(
-    settings: ServerSettings,
-    *,
-    sandbox_folder: Path | None = None,
-    on_ready: Callable[[Running], None] = lambda _: None,
-) -> None:
-    """Run the service until SIGTERM or SIGINT; a second one ends the process at once."""
-    loop = asyncio.get_running_loop()
-    logs.catch_strays(loop)
-    stopping = _stop_on_signals(loop)
-    async with running(settings, sandbox_folder=sandbox_folder) as service:
-        for channel, remedy in disabled_channels(settings).items():
-            if channel not in service.channels:
-                logs.record("WARNING", "channel.disabled", channel=channel.value, remedy=remedy)
-        logs.record(
-            "INFO",
-            "service.ready",
-            address=str(service.address),
-            channels=", ".join(channel.value for channel in service.channels),
-            database=settings.database,
-            tls=settings.grpc_tls_cert_file is not None,
-        )
-        on_ready(service)
-        await stopping.wait()
-        logs.record("INFO", "service.stopping")
-    logs.record("INFO", "service.stopped")
-
-
-def run(main: Coroutine[Any, Any, ResultT]) -> ResultT:
-    """Run to the end on uvloop if it is installed, else on asyncio's own loop."""
-    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-        return runner.run(main)
-
-
-def _new_event_loop() -> asyncio.AbstractEventLoop:
+async def _sandbox(folder: Path, stack: AsyncExitStack) -> Sandbox:
     try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
+        return await stack.enter_async_context(Sandbox.open(folder))
+    except OSError as error:
+        raise CannotStart(
+            f"--sandbox-folder {folder}: cannot be used: {error.strerror}; choose another"
+        ) from error
 
 
-async def _opened(
-    settings: ServerSettings, stack: AsyncExitStack
-) -> SqlModelNotificationRepository:
+async def _store(settings: ServerSettings, stack: AsyncExitStack) -> SqlModelNotificationRepository:
     try:
         store = SqlModelNotificationRepository.open(settings.database)
         return await stack.enter_async_context(store)
@@ -136,6 +94,14 @@ async def _opened(
             "DATABASE_URL" if settings.database_url else f"DATABASE_PATH ({settings.database_path})"
         )
         raise CannotStart(f"{named}: {error}") from error
+
+
+def _senders(container: Container) -> Sequence[SmtpSender | TwilioSender]:
+    try:
+        senders = (container.email_sender(), container.sms_sender())
+    except InvalidValue as error:  # only a domain that looks like one, and yet is none
+        raise CannotStart(f"FROM_EMAIL: {error.problem}") from error
+    return [sender for sender in senders if sender is not None]
 
 
 async def _listening(make: Callable[[], GrpcServer], settings: ServerSettings) -> GrpcServer:
@@ -149,22 +115,8 @@ async def _listening(make: Callable[[], GrpcServer], settings: ServerSettings) -
             f"({error.reason or 'unreadable'})"
         ) from error
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else "it cannot be resolved"
         raise CannotStart(
-            f"GRPC_LISTEN_ADDR: cannot listen on {address}: {reason}; stop what does, "
-            "or choose another port"
+            f"GRPC_LISTEN_ADDR: cannot listen on {address}: {error.strerror}; choose an address of "
+            "this machine and a port that is free"
         ) from error
     return server
-
-
-def _stop_on_signals(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
-    stopping = asyncio.Event()
-
-    def stop(signum: int) -> None:
-        if stopping.is_set():
-            os._exit(128 + signum)
-        stopping.set()
-
-    for signum in _STOPPERS:
-        loop.add_signal_handler(signum, stop, signum)
-    return stopping

@@ -1,14 +1,16 @@
 """`send` and `status` against a running service."""
 
 import json
+import signal
 import socket
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.commands import Finished, Service, Shell
+from support.commands import COMMAND, PATIENCE, Finished, Service, Shell, environment
 
 TOKEN = "correct-token"
 
@@ -84,6 +86,43 @@ def test_a_text_can_come_from_standard_input(client: Client) -> None:
     sent = client("send", "--to", "ada@example.com", "--message", "-", stdin="one\ntwo\n")
     shown = client("status", id_in(sent)).out
     assert "Message       one\n              two\n" in shown
+
+
+def test_a_wait_can_be_interrupted(service: Service) -> None:
+    """What was accepted stays accepted; the command ends as an interrupted one does."""
+    words = ["send", "--to", "ada@example.com", "--message", "x", "--at", "2100-01-01T00:00:00Z"]
+    settings = {"NOTIFICATION_AUTH_TOKEN": TOKEN, "GRPC_SERVER_ADDR": service.address}
+    with subprocess.Popen(
+        [*COMMAND, *words, "--wait"],
+        env=environment(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as waiting:
+        assert waiting.stdout is not None
+        assert "notif-" in waiting.stdout.readline()
+        waiting.send_signal(signal.SIGINT)
+        out, err = waiting.communicate(timeout=PATIENCE)
+    assert (waiting.returncode, out, err) == (130, "", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_cannot_be_written_is_told(service: Service) -> None:
+    settings = {"NOTIFICATION_AUTH_TOKEN": TOKEN, "GRPC_SERVER_ADDR": service.address}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, "send", "--to", "ada@example.com", "--message", "x"],
+            env=environment(settings),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: cannot go on: No space left on device\n",
+    )
 
 
 def test_an_unknown_id_is_refused(client: Client) -> None:

@@ -1,12 +1,15 @@
 """`pinguin serve` as a process: how it starts, refuses to start, and stops."""
 
+import os
 import signal
 import socket
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from support.certificates import write_certificate
-from support.commands import Service, Shell
+from support.commands import PATIENCE, Service, Shell
 
 TOKEN = {"NOTIFICATION_AUTH_TOKEN": "correct-token"}
 RELAY = {**TOKEN, "SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1", "FROM_EMAIL": "a@example.com"}
@@ -61,9 +64,12 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path, shell: Shell) -> None:
     assert finished.code == 128 + signal.SIGTERM
 
 
-def refusal(shell: Shell, variables: dict[str, str]) -> str:
+def refusal(shell: Shell, variables: Mapping[str, str], *arguments: str) -> str:
     """Start a service that cannot start, and return the one line in which it says why."""
-    finished = shell("serve", variables={"LOG_LEVEL": "ERROR", **variables})
+    if_it_starts = threading.Timer(PATIENCE, os.kill, (os.getpid(), signal.SIGTERM))
+    if_it_starts.start()
+    finished = shell("serve", *arguments, variables={"LOG_LEVEL": "ERROR", **variables})
+    if_it_starts.cancel()
     assert finished.code == 1
     assert finished.out == ""
     (line,) = finished.err.splitlines()
@@ -77,8 +83,9 @@ def test_a_taken_port_is_told(shell: Shell) -> None:
     assert line.startswith(f"Error: GRPC_LISTEN_ADDR: cannot listen on {address}: ")
 
 
-def test_a_host_that_is_not_ours_is_told(shell: Shell) -> None:
-    variables = {**RELAY, "GRPC_LISTEN_ADDR": "192.0.2.1:0", "GRPC_ALLOW_PLAINTEXT": "1"}
+@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
+def test_a_host_that_is_not_ours_is_told(shell: Shell, host: str) -> None:
+    variables = {**RELAY, "GRPC_LISTEN_ADDR": f"{host}:0", "GRPC_ALLOW_PLAINTEXT": "1"}
     assert refusal(shell, variables).startswith("Error: GRPC_LISTEN_ADDR: cannot listen on")
 
 
@@ -92,6 +99,17 @@ def test_a_database_that_cannot_be_opened_is_told(tmp_path: Path, shell: Shell) 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path, shell: Shell) -> None:
     (tmp_path / "notes.db").write_text("not a database at all, just some notes " * 100)
     assert "notes.db" in refusal(shell, {**RELAY, "DATABASE_PATH": "notes.db"})
+
+
+def test_a_sender_whose_domain_is_none_is_told(shell: Shell) -> None:
+    line = refusal(shell, {**RELAY, "FROM_EMAIL": f"pinguin@{'ü' * 63}.example"})
+    assert line.startswith("Error: FROM_EMAIL: ")
+
+
+def test_a_sandbox_folder_that_cannot_be_is_told(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "pinguin-sandbox").touch()
+    line = refusal(shell, {}, "--sandbox")
+    assert line.startswith("Error: --sandbox-folder pinguin-sandbox: cannot be used: ")
 
 
 @pytest.mark.parametrize("content", ["", "no certificate"])
