@@ -36,10 +36,10 @@ def tables(path: Path) -> list[str]:
 
 def test_models_and_migrations_agree(tmp_path: Path) -> None:
     run(open_and_add(tmp_path / "store.db"))
-    with sa.create_engine(f"sqlite:///{tmp_path}/store.db").connect() as connection:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/store.db", poolclass=sa.NullPool)
+    with engine.connect() as connection:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, TABLE.metadata) == []
-        connection.engine.dispose()
 
 
 def test_migrations_make_exactly_what_the_models_say(tmp_path: Path) -> None:
