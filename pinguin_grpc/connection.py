@@ -26,8 +26,9 @@ from pinguin_grpc.limits import Limits, TokenBucket
 
 _RESETS_PER_SECOND: Final = 100.0
 _SLICE: Final = 1 << 14  # bytes that are handled before we look whether it was too much
+_LARGEST_FRAME: Final = 9 + (1 << 14)  # bytes: a header, and what SETTINGS allows by default
 _ANY_STREAM: Final = 2**31 - 1
-_FAREWELL: Final = b"farewell"  # what a ping carries: eight bytes
+_SIGN: Final = b"caughtup"  # what a ping carries: eight bytes
 
 _GRPCLIB: Final = Configuration().__for_server__()
 _H2: Final = H2Configuration(
@@ -87,15 +88,16 @@ class ServerConnection(H2Protocol):
         self._connections.discard(self)
         if self._watch is not None:
             self._watch.cancel()
-        self.events.answered.set()
+        self.events.caught_up.set()
         self.closed.set()
 
-    def announce_end(self) -> None:
-        """Ask the caller to begin no further calls here; those that are on their way still count.
+    def ask_for_sign(self) -> None:
+        """Have `events.caught_up` set once the caller has read everything up to here."""
+        self._write(PingFrame(0, opaque_data=_SIGN).serialize())
 
-        `events.answered` is set once the caller has read this.
-        """
-        self._write(_goaway(_ANY_STREAM), PingFrame(0, opaque_data=_FAREWELL).serialize())
+    def announce_end(self) -> None:
+        """Ask the caller to begin no further calls here; those on their way still count."""
+        self._write(_goaway(_ANY_STREAM))
 
     def close(self, reason: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
         """Say how far we came, and close once that is sent."""
@@ -119,11 +121,13 @@ class ServerConnection(H2Protocol):
             self.processor.process(event)
         if self.events.exhausted:
             self.close(ErrorCodes.ENHANCE_YOUR_CALM)
+        elif _pending(self.connection) > _LARGEST_FRAME:
+            self.close(ErrorCodes.FRAME_SIZE_ERROR)
 
-    def _write(self, *frames: bytes) -> None:
+    def _write(self, frame: bytes) -> None:
         if not self.connection.is_closing():
             self.connection.flush()
-            self.transport.write(b"".join(frames))
+            self.transport.write(frame)
 
     def _close_if_idle(self) -> None:
         """Close a connection that nobody speaks on, or look again when that could be the case."""
@@ -141,7 +145,7 @@ class _Events(EventsProcessor):
     Attributes:
         speaks_http2: the caller has introduced itself.
         exhausted: the caller has broken off more calls than it may.
-        answered: set when the caller has read what was announced.
+        caught_up: set when the caller has given the sign that it was asked for.
     """
 
     def __init__(self, calls: Calls, connection: Connection, limits: Limits) -> None:
@@ -152,7 +156,7 @@ class _Events(EventsProcessor):
         )
         self.speaks_http2 = False
         self.exhausted = False
-        self.answered = asyncio.Event()
+        self.caught_up = asyncio.Event()
         self._resets = TokenBucket(limits.resets, _RESETS_PER_SECOND)
         self._loop = asyncio.get_running_loop()
 
@@ -171,8 +175,14 @@ class _Events(EventsProcessor):
 
     def process_ping_ack_received(self, event: PingAckReceived) -> None:
         super().process_ping_ack_received(event)
-        if event.ping_data == _FAREWELL:
-            self.answered.set()
+        if event.ping_data == _SIGN:
+            self.caught_up.set()
+
+
+def _pending(connection: Connection) -> int:
+    """Return how much of a frame h2 keeps, which looks at its length only once it is all there."""
+    http2 = connection._connection  # noqa: SLF001 (guarded by a canary test)
+    return len(http2.incoming_buffer._data)  # noqa: SLF001 (guarded by a canary test)
 
 
 def _ignore(_: H2Event) -> None:

@@ -1,7 +1,8 @@
 """A clean stop: what was accepted is answered, what comes later is turned away, nobody hangs.
 
-A peer that is built on h2, as grpclib's client is, drops its calls when it reads GOAWAY. So each
-connection gets one only when its calls are answered; until then, new ones are UNAVAILABLE.
+A peer that is built on h2, as grpclib's client is, drops its calls when it reads GOAWAY, and even
+an answer that came with the same packet. So a connection gets one only when its calls are answered
+and the answers read; until then, new calls are UNAVAILABLE.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Final
 
 from pinguin_grpc.connection import ServerConnection
 
-_FAREWELL_TIME: Final = timedelta(milliseconds=500)
-"""How long a caller may take to read that the connection ends."""
+_COURTESY: Final = timedelta(milliseconds=500)
+"""How long a caller may take to read its answers, and then to hang up."""
 
 _LAST_WORDS_TIME: Final = timedelta(milliseconds=500)
 """How long the calls that ran out of time may take to say so."""
@@ -49,13 +50,19 @@ async def _close_all(connections: Collection[ServerConnection], patience: timede
 
 async def _close(connection: ServerConnection) -> None:
     await _answered(connection)
+    connection.ask_for_sign()
+    await _wait_politely(connection.events.caught_up)
     connection.announce_end()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_FAREWELL_TIME.total_seconds()):
-            await connection.events.answered.wait()
+    await _wait_politely(connection.closed)
     await _answered(connection)
     connection.close()
     await connection.closed.wait()
+
+
+async def _wait_politely(event: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_COURTESY.total_seconds()):
+            await event.wait()
 
 
 def _interrupt(connection: ServerConnection, *, streams_only: bool) -> None:

@@ -6,14 +6,25 @@ from collections.abc import Collection
 from importlib.resources import files
 from typing import Any
 
+from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # has none
 from grpclib.health.v1 import health_pb2
 from grpclib.reflection.service import ServerReflection
 from grpclib.reflection.v1 import reflection_pb2 as reflection_v1_pb2
 from grpclib.reflection.v1alpha import reflection_pb2 as reflection_v1alpha_pb2
 
-_MODULES = (health_pb2, reflection_v1_pb2, reflection_v1alpha_pb2)
+_OTHERS = (
+    health_pb2,
+    reflection_v1_pb2,
+    reflection_v1alpha_pb2,
+    any_pb2,
+    duration_pb2,
+    status_pb2,
+    error_details_pb2,
+)
+"""What is told of besides the wire contract: each after those that it imports."""
 
 
 def with_reflection(services: Collection[Any]) -> list[Any]:
@@ -27,6 +38,6 @@ def _descriptors() -> DescriptorPool:
     ours = (files("pinguin_grpc") / "wire" / "pinguin.binpb").read_bytes()
     for proto in FileDescriptorSet.FromString(ours).file:
         pool.Add(proto)
-    for module in _MODULES:
+    for module in _OTHERS:
         pool.Add(FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb))
     return pool

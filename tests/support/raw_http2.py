@@ -134,6 +134,13 @@ class RawConnection:
         while not self.closed:
             await self.receive()
 
+    async def hang_up(self) -> None:
+        """Send no more, and read to the end what is none of our business."""
+        self._writer.write_eof()
+        with suppress(ConnectionError):
+            while await self._reader.read(1 << 16):
+                pass
+
     async def receive(self) -> None:
         """Take in what comes next."""
         try:
