@@ -34,7 +34,8 @@ class Dispatcher:
         email: delivers e-mail.
         sms: delivers SMS.
         policy: decides about retries; `ExponentialBackoff()` if absent.
-        concurrency: how many deliveries a lane has under way at the most; 1 or more.
+        concurrency: how many deliveries a lane has under way at the most; 1 or more. A sender that
+            can make fewer at a time lets the rest wait, at the cost of their attempts' time.
         attempt_timeout: after how long an attempt is given up, whatever the sender does; more
             than the sender's own limit, which knows better how far it got.
         poll_interval: how often the store is asked for what other processes put there.
@@ -53,7 +54,7 @@ class Dispatcher:
         clock: Clock | None = None,
         policy: RetryPolicy | None = None,
         observer: Observer | None = None,
-        concurrency: int = 32,
+        concurrency: int = 16,
         attempt_timeout: timedelta = timedelta(seconds=45),
         poll_interval: timedelta = timedelta(seconds=1),
         drain_timeout: timedelta = timedelta(seconds=8),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from pinguin_core.masking import storable
+
 
 class PinguinError(Exception):
     """The root of all errors that Pinguin raises on purpose."""
@@ -88,12 +90,12 @@ class DeliveryError(PinguinError):
 
     Attributes:
         reason: one line for operators and callers; it names the provider's reply, never the
-            recipient or the content.
+            recipient or the content. What no store could keep of it is replaced by `?`.
     """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = storable(reason)
 
 
 class TransientDeliveryError(DeliveryError):

@@ -68,3 +68,11 @@ def scrub(text: str, hide: Iterable[str] = (), limit: int = 200) -> str:
 
 def _mask_unless_ip(number: str) -> str:
     return number if _IP_ADDRESS.fullmatch(number) else mask_number(number)
+
+
+def storable(text: str) -> str:
+    """Replace what is no text to a database: NUL, and half a surrogate pair.
+
+    An outcome that cannot be stored would be lost, and the message sent again.
+    """
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")

@@ -10,7 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
-from pinguin_core.errors import DeliveryError, InvalidTransition, TransientDeliveryError
+from pinguin_core.errors import (
+    DeliveryError,
+    InvalidTransition,
+    TransientDeliveryError,
+)
+from pinguin_core.masking import storable
 from pinguin_core.message import Channel, Message
 from pinguin_core.retry import RetryPolicy
 from pinguin_core.values import NotificationId, require_aware
@@ -66,9 +71,15 @@ State: TypeAlias = Queued | Sending | Sent | Failed | Cancelled
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A provider's word that it took a message, with the name it knows the message by."""
+    """A provider's word that it took a message, with the name it knows the message by.
+
+    What no store could keep of the name is replaced by `?`.
+    """
 
     provider_message_id: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "provider_message_id", storable(self.provider_message_id))
 
 
 @dataclass(frozen=True, slots=True)

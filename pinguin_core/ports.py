@@ -50,7 +50,8 @@ class NotificationRepository(Protocol):
     ) -> Sequence[Notification]:
         """Claim notifications of a channel whose `wake_at` is not after `now`, earliest first.
 
-        `Notification.claim` says what becomes of each; two callers never get the same one.
+        `Notification.claim` says what becomes of each; two callers never get the same one. To take
+        one from a dead worker is two steps, so compare with the version that was read.
 
         Returns:
             At most `limit` claimed notifications, in the order of their former `wake_at`.

@@ -30,7 +30,8 @@ class SmtpSender:
         from_address: the sender in envelope and header; we greet the relay by its domain.
         connect_timeout: how long opening a session may take, from TCP to login.
         operation_timeout: how long a whole attempt may take, the wait for a session included.
-        max_sessions: how many sessions may be in use at once; other messages wait for one.
+        max_sessions: how many sessions may be in use at once; other messages wait for one. No fewer
+            than the dispatcher's `concurrency`, or time runs out for those that wait.
         idle_limit: how long a session is kept without being used.
         deliveries_per_session: after how many messages a session is given up; many relays have
             such a limit.
@@ -46,7 +47,7 @@ class SmtpSender:
         from_address: EmailAddress,
         connect_timeout: timedelta = timedelta(seconds=5),
         operation_timeout: timedelta = timedelta(seconds=30),
-        max_sessions: int = 8,
+        max_sessions: int = 16,
         idle_limit: timedelta = timedelta(seconds=30),
         deliveries_per_session: int = 100,
     ) -> None:

@@ -30,7 +30,9 @@ from pinguin_core import (
     InvalidTransition,
     InvalidValue,
     Notification,
+    PermanentDeliveryError,
     Queued,
+    Receipt,
     Sending,
     Sent,
 )
@@ -253,3 +255,10 @@ def test_only_queued_and_sending_ones_will_be_looked_at_again(state: str, it: No
 def test_it_leaves_by_the_way_of_its_message() -> None:
     assert queued().channel is Channel.EMAIL
     assert queued(message=SMS).channel is Channel.SMS
+
+
+@pytest.mark.parametrize("told", ["550 \udcff", "550 \0"])
+def test_what_a_provider_says_can_always_be_stored(told: str) -> None:
+    """An outcome that no store can keep would be lost, and the message sent again."""
+    assert PermanentDeliveryError(told).reason == "550 ?"
+    assert Receipt(told).provider_message_id == "550 ?"

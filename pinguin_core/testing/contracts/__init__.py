@@ -2,7 +2,7 @@
 
 import pytest
 
-_WITH_ASSERTS = [
+WITH_ASSERTS = [
     "claiming",
     "delivering",
     "keeping",
@@ -13,7 +13,7 @@ _WITH_ASSERTS = [
     "troubles",
 ]
 # Before they are imported, so that a failing assert in them shows what it compared.
-pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _WITH_ASSERTS))
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in WITH_ASSERTS))
 
 from pinguin_core.testing.contracts.provider import (  # noqa: E402 (see above)
     Arrival,

@@ -94,8 +94,12 @@ async def _callers(stack: AsyncExitStack, connect: Connect) -> Sequence[Notifica
 
 
 async def _claim_all(store: NotificationRepository) -> list[Notification]:
+    """Claim until nothing is left; but no more often than there can be something."""
     all_claimed: list[Notification] = []
-    while claimed := await store.claim_due(Channel.EMAIL, NOON + HOUR, LEASE, 3):
+    for _ in range(_MANY + 1):
+        claimed = await store.claim_due(Channel.EMAIL, NOON + HOUR, LEASE, 3)
+        if not claimed:
+            break
         all_claimed += claimed
     return all_claimed
 
