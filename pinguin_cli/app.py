@@ -11,7 +11,7 @@ import re
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 import typer
 
@@ -42,6 +42,8 @@ _PARAMETERS: Final = {
 """The core's names for what it checks, and what they are called on the command line."""
 
 _INTERRUPTED: Final = 130
+_UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
+"""What typer raises when the command line is wrong; it exports no name for it."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,7 +67,7 @@ def main() -> None:
 def _run() -> int:
     try:
         code = app(prog_name="pinguin", standalone_mode=False)
-    except typer.TyperException as error:
+    except _UsageError as error:
         return _misused(error)
     except PinguinError as error:
         complain(str(error))
@@ -91,10 +93,9 @@ def _unwritten(error: OSError) -> int:
     return 1
 
 
-def _misused(error: typer.TyperException) -> int:
+def _misused(error: typer.BadParameter) -> int:
     if text := error.format_message():  # empty when the help was printed instead
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else "pinguin"
+        command = error.ctx.command_path if error.ctx else "pinguin"
         complain(f"{text if text.endswith('?') else text.rstrip('.') + '.'} See {command} --help")
     return error.exit_code
 

@@ -74,12 +74,14 @@ class _Journal:
 
     def write(self, status: NotificationStatus) -> None:
         name = status.status.name
-        line = Text(f"{time.monotonic() - self._start:4.1f} s  ", style="dim")
-        line.append(f"{name:<7}", style=style_of(name))
-        line.append(f" {status.channel.value:<6} {printable(status.recipient):<16}", style="none")
-        line.append(f" {printable(status.subject)}", style="none")
+        line = Text.assemble(
+            (f"{time.monotonic() - self._start:4.1f} s  ", "dim"),
+            (f"{name:<7}", style_of(name)),
+            f" {status.channel.value:<6} {printable(status.recipient):<16} ",
+            printable(status.subject),
+        )
         if name == "QUEUED" and status.scheduled_at is not None:
-            line.append(f", for {moment(status.scheduled_at)}", style="none")
+            line.append(f", for {moment(status.scheduled_at)}")
         line.rstrip()
         self._console.print(line)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -115,8 +117,10 @@ async def _listening(make: Callable[[], GrpcServer], settings: ServerSettings) -
             f"({error.reason or 'unreadable'})"
         ) from error
     except OSError as error:
+        unknown_host = isinstance(error, socket.gaierror)  # whose numbers are no errno
+        reason = error.strerror if unknown_host or error.errno is None else os.strerror(error.errno)
         raise CannotStart(
-            f"GRPC_LISTEN_ADDR: cannot listen on {address}: {error.strerror}; choose an address of "
-            "this machine and a port that is free"
+            f"GRPC_LISTEN_ADDR: cannot listen on {address}: {reason}; choose an address of this "
+            "machine and a port that is free"
         ) from error
     return server

@@ -19,8 +19,8 @@ def shown(rows: list[tuple[str, str]], width: int = 20) -> str:
 
 
 def test_rows_are_aligned_and_never_wrapped() -> None:
-    assert shown([("ID", "notif-1"), ("Message", "word " * 9), ("", "below")]) == (
-        "ID            notif-1\nMessage       " + "word " * 9 + "\n              below\n"
+    assert shown([("ID", "notif-1"), ("Message", "word " * 9 + "word"), ("", "below")]) == (
+        "ID            notif-1\nMessage       " + "word " * 9 + "word\n              below\n"
     )
 
 
