@@ -106,7 +106,7 @@ def subjects() -> SearchStrategy[str]:
     return easy | st.text(letters, max_size=60) | longest
 
 
-def bodies(*, at_most: int = 4_000) -> SearchStrategy[str]:
+def bodies(*, at_most: int = 1_600) -> SearchStrategy[str]:
     """Draw a body: text of any kind, in one line or many.
 
     Args:

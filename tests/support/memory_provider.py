@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from pinguin_core import (
     Email,
@@ -16,8 +16,6 @@ from pinguin_core import (
 )
 from pinguin_core.testing.contracts import Arrival, Behaviour
 from pinguin_core.testing.fakes import RecordingSender
-
-_LIMIT: Final = 0.2  # seconds that the sender waits for an answer
 
 
 class MemoryProvider:
@@ -50,7 +48,13 @@ class MemoryProvider:
 
 
 class MemorySender(RecordingSender[Any]):
-    """Records what it delivers to a `MemoryProvider`."""
+    """Records what it delivers to a `MemoryProvider`.
+
+    Attributes:
+        limit: for how many seconds it waits for an answer.
+    """
+
+    limit = 0.2
 
     def __init__(self, provider: MemoryProvider) -> None:
         super().__init__()
@@ -58,7 +62,7 @@ class MemorySender(RecordingSender[Any]):
 
     async def send(self, message: Any, *, id: NotificationId, date: datetime) -> Receipt:
         try:
-            await asyncio.wait_for(self.hand_over(message), _LIMIT)
+            await asyncio.wait_for(self.hand_over(message), self.limit)
         except TimeoutError:
             raise TransientDeliveryError("no answer") from None
         except ConnectionError as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from inspect import getattr_static
 from typing import Any, ClassVar, Final, TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 PATIENCE: Final = 60.0
 """Seconds after which a test that hangs is ended."""
@@ -42,8 +42,9 @@ def _replaced(cls: type) -> Iterator[str]:
 
 
 def thoroughly(contract: Contract, **others: Any) -> settings:
-    """Return the settings of a contract's properties: repeatable, and indifferent to slowness."""
+    """Return the settings of properties: repeatable, indifferent to slowness, failing quickly."""
     return settings(
+        phases=[phase for phase in settings().phases if phase is not Phase.explain],
         max_examples=contract.examples,
         derandomize=True,
         database=None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from hypothesis import strategies as st
@@ -87,10 +87,13 @@ def _moments(notification: Notification) -> list[str | None]:
     return [None if moment is None else moment.isoformat() for moment in moments]
 
 
-def _populations(each: SearchStrategy[Notification]) -> SearchStrategy[list[Notification]]:
-    return st.lists(each, max_size=6, unique_by=lambda notification: notification.id)
+def _populations(
+    each: SearchStrategy[Notification], at_most: int = 4
+) -> SearchStrategy[list[Notification]]:
+    return st.lists(each, max_size=at_most, unique_by=lambda notification: notification.id)
 
 
 def _claims() -> SearchStrategy[Claim]:
-    times = around(NOON, NOON + HOUR) | st.timedeltas(timedelta(0), 2 * HOUR).map(NOON.__add__)
-    return st.builds(Claim, _populations(lived_notifications()), times, st.integers(0, 6))
+    times = st.just(NOON + 2 * HOUR) | around(NOON, NOON + HOUR)
+    population = _populations(lived_notifications(), at_most=6)
+    return st.builds(Claim, population, times, st.integers(0, 6))

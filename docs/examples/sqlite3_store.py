@@ -1,0 +1,142 @@
+"""A store of one's own: notifications in SQLite, with nothing but the standard library.
+
+It passes the whole contract. It is written to be read, not to be fast: each call commits by itself,
+and holds up the event loop while it does.
+"""
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import pinguin_core as pc
+from pinguin_core import Channel, Notification, NotificationId
+
+SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+CREATE TABLE IF NOT EXISTS notification (
+    id TEXT PRIMARY KEY, channel TEXT, version INTEGER, wake_at INTEGER, fields TEXT
+);
+CREATE INDEX IF NOT EXISTS due ON notification (channel, wake_at) WHERE wake_at IS NOT NULL;
+"""
+SELECT = "SELECT fields FROM notification"
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+TIMES = {"created_at", "updated_at", "scheduled_at", "due_at", "lease_until", "at"}
+STATES = {each.__name__: each for each in (pc.Queued, pc.Sending, pc.Sent, pc.Failed, pc.Cancelled)}
+KINDS = {"email": (pc.Email, pc.EmailAddress), "sms": (pc.Sms, pc.PhoneNumber)}
+
+
+class Sqlite3Repository:
+    """A `NotificationRepository` in one SQLite file."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path) -> AsyncIterator[Self]:
+        """Open a file, which is made if need be; close it at the end."""
+        with translated():
+            connection = sqlite3.connect(path, isolation_level=None)
+        with closing(connection):
+            with translated():
+                connection.executescript(SCHEMA)
+            yield cls(connection)
+
+    async def add(self, notification: Notification) -> None:
+        """See `NotificationRepository.add`."""
+        insert = "INSERT OR IGNORE INTO notification VALUES (?, ?, ?, ?, ?)"
+        row = str(notification.id), notification.channel.value, *changing(notification)
+        with self._transaction():
+            if self._connection.execute(insert, row).rowcount != 1:
+                raise pc.DuplicateNotification(str(notification.id))
+
+    async def get(self, notification_id: NotificationId) -> Notification:
+        """See `NotificationRepository.get`."""
+        with translated():
+            ask = self._connection.execute(f"{SELECT} WHERE id = ?", (str(notification_id),))
+            row = ask.fetchone()
+        if row is None:
+            raise pc.NotificationNotFound(str(notification_id))
+        return from_json(row[0])
+
+    async def save(self, notification: Notification) -> None:
+        """See `NotificationRepository.save`."""
+        with self._transaction():
+            self._overwrite(notification, notification.version - 1)
+
+    async def claim_due(
+        self, channel: Channel, now: datetime, lease: timedelta, limit: int
+    ) -> Sequence[Notification]:
+        """See `NotificationRepository.claim_due`."""
+        ask = f"{SELECT} WHERE channel = ? AND wake_at <= ? ORDER BY wake_at LIMIT ?"
+        with self._transaction():
+            rows = self._connection.execute(ask, (channel.value, to_number(now), limit))
+            due = [from_json(fields) for (fields,) in rows]
+            claimed = [notification.claim(now, lease) for notification in due]
+            for before, after in zip(due, claimed, strict=True):
+                self._overwrite(after, before.version)
+        return claimed
+
+    async def next_wake(self, channel: Channel) -> datetime | None:
+        """See `NotificationRepository.next_wake`."""
+        with translated():
+            ask = "SELECT min(wake_at) FROM notification WHERE channel = ?"
+            (number,) = self._connection.execute(ask, (channel.value,)).fetchone()
+        return None if number is None else EPOCH + number * MICROSECOND
+
+    def _overwrite(self, it: Notification, version: int) -> None:
+        update = "UPDATE notification SET version=?, wake_at=?, fields=? WHERE id=? AND version=?"
+        values = (*changing(it), str(it.id), version)
+        if self._connection.execute(update, values).rowcount != 1:
+            raise pc.StaleNotification(str(it.id))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Hold the write lock from the first word on: two must not read what both then change."""
+        with translated(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Tell what goes wrong in the words of the port, without a word of the data."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+        raise (pc.StoreFull if full else pc.StoreUnavailable)(error.sqlite_errorname) from error
+
+
+def changing(it: Notification) -> tuple[int, int | None, str]:
+    """Return what a step changes: the version, the time to search for, and everything as JSON."""
+    fields = asdict(it) | {"channel": it.channel.value, "state_name": type(it.state).__name__}
+    wake_at = None if it.wake_at is None else to_number(it.wake_at)
+    return it.version, wake_at, json.dumps(fields, default=to_number)
+
+
+def to_number(moment: datetime) -> int:
+    """Count the microseconds since 1970."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+def from_json(text: str) -> Notification:
+    """Make a notification of what `changing` wrote."""
+    fields = json.loads(text, object_hook=with_times)
+    kind, address = KINDS[fields.pop("channel")]
+    to = address(fields["message"].pop("to")["value"])
+    fields["message"] = kind(to=to, **fields["message"])
+    fields["state"] = STATES[fields.pop("state_name")](**fields["state"])
+    return Notification(**fields | {"id": NotificationId(fields["id"]["value"])})
+
+
+def with_times(fields: dict[str, Any]) -> dict[str, Any]:
+    """Turn the numbers that count microseconds into times again."""
+    numbers = {name: fields[name] for name in TIMES & fields.keys() if fields[name] is not None}
+    return fields | {name: EPOCH + number * MICROSECOND for name, number in numbers.items()}

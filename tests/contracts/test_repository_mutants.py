@@ -1,0 +1,36 @@
+"""The contract of a store can fail: each test catches a defect, and each defect is caught."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+from support.mutants import caught_by, promises
+from support.repository_mutants import REPOSITORY_MUTANTS, Mutant, Picky
+
+from pinguin_core.testing.contracts import Connect, NotificationRepositoryContract
+
+
+class Examined(NotificationRepositoryContract):
+    def __init__(self, mutant: type[Mutant]) -> None:
+        self.mutant = mutant
+
+    def storage(self) -> AbstractAsyncContextManager[Connect]:
+        return self.mutant.storage()
+
+
+@pytest.mark.parametrize("sound", [Mutant, Picky])
+def test_what_has_no_defect_passes(sound: type[Mutant]) -> None:
+    assert caught_by(Examined(sound), promises(Examined)) == []
+
+
+@pytest.mark.parametrize(
+    ("mutant", "catchers"), REPOSITORY_MUTANTS.values(), ids=REPOSITORY_MUTANTS
+)
+def test_a_defect_is_caught(mutant: type[Mutant], catchers: list[str]) -> None:
+    assert catchers == caught_by(Examined(mutant), catchers)
+
+
+def test_every_promise_has_a_defect_that_breaks_it() -> None:
+    broken = {catcher for _, catchers in REPOSITORY_MUTANTS.values() for catcher in catchers}
+    assert set(promises(Examined)) == broken
