@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import cast
 
-from pinguin_adapters.sqlmodel_store import reader, writer
+from sqlalchemy.engine import Connection
+
+from pinguin_adapters.sqlmodel_store import reader, schema, writer
 from pinguin_adapters.sqlmodel_store.errors import translating
 from pinguin_adapters.sqlmodel_store.reader import NextWake, One, Question
 from pinguin_adapters.sqlmodel_store.rows import to_row
-from pinguin_adapters.sqlmodel_store.schema import migrate
 from pinguin_adapters.sqlmodel_store.sqlite import (
     database_path,
     make_file,
@@ -22,6 +23,7 @@ from pinguin_adapters.sqlmodel_store.sqlite import (
     writing_engine,
 )
 from pinguin_adapters.sqlmodel_store.statements import BEFORE, Statements
+from pinguin_adapters.sqlmodel_store.tables import require_fit
 from pinguin_adapters.sqlmodel_store.worker import Worker
 from pinguin_adapters.sqlmodel_store.writer import Claim, Task, Write
 from pinguin_core.errors import (
@@ -51,19 +53,25 @@ class SqlModelNotificationRepository:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator[SqlModelNotificationRepository]:
+    async def open(
+        cls, url: str, *, migrate: bool = True
+    ) -> AsyncIterator[SqlModelNotificationRepository]:
         """Open a database, making or migrating it if need be, and close it at the end.
 
         Args:
             url: `sqlite:///` and the path of a file on a local file system, whose folders are made.
+            migrate: make what is missing; if not, only look whether the application's own
+                migrations made the tables that this version needs.
 
         Raises:
             InvalidValue: if the URL is not one of those; the field is `database_url`.
-            StoreUnavailable: if the database cannot be opened, or is of a newer version.
+            StoreUnavailable: if the database cannot be opened, or its tables are of another
+                version.
             StoreFull: if there is no room to make or migrate it.
         """
         path = database_path(url)
-        await asyncio.to_thread(_make_ready, path)
+        prepare = schema.migrate if migrate else require_fit
+        await asyncio.to_thread(_make_ready, path, prepare)
         writing, reading = writing_engine(path), reading_engine(path)
         async with (
             Worker("pinguin-store-writer", writing.connect, writer.commit) as pen,
@@ -110,11 +118,11 @@ class SqlModelNotificationRepository:
         return cast("datetime | None", await self._reading.ask(NextWake(channel)))
 
 
-def _make_ready(path: Path) -> None:
+def _make_ready(path: Path, prepare: Callable[[Connection], None]) -> None:
     try:
         with translating():
             make_file(path)
             with writing_engine(path).begin() as connection:
-                migrate(connection)
+                prepare(connection)
     except (StoreUnavailable, StoreFull) as error:
         raise type(error)(f"the database {path} cannot be used: {error}") from error

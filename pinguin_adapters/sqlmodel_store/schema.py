@@ -9,10 +9,15 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from pinguin_adapters.sqlmodel_store.rows import TABLE
+from pinguin_adapters.sqlmodel_store.tables import require_fit
 from pinguin_core.errors import StoreUnavailable
 
 HEAD: Final = "0001"
 """The version that this code reads and writes: the newest in `migrations/versions`."""
+
+VERSION_TABLE: Final = "pinguin_schema_version"
+"""Where a database's version stands: apart from that of an application whose database it is too."""
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 
@@ -20,12 +25,19 @@ _SCRIPTS: Final = Path(__file__).parent / "migrations"
 def migrate(connection: Connection) -> None:
     """Bring the database to the version `HEAD`, inside the transaction that the connection is in.
 
+    A table that is there without a version was made by an application's own migrations, and is
+    only looked at.
+
     Raises:
-        StoreUnavailable: if it is of a version that this code does not know.
+        StoreUnavailable: if it is of a version that this code does not know, or the application's
+            table is another.
     """
     versions = _versions(connection)
     if versions == {HEAD}:
         return  # and Alembic, which is slow to import, stays out of the process
+    if not versions and sa.inspect(connection).has_table(TABLE.name):
+        require_fit(connection)
+        return
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from alembic import command
     from alembic.config import Config
@@ -43,6 +55,6 @@ def migrate(connection: Connection) -> None:
 
 
 def _versions(connection: Connection) -> set[str]:
-    if not sa.inspect(connection).has_table("alembic_version"):
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
         return set()
-    return set(connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars())
+    return set(connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars())  # noqa: S608 (a constant)

@@ -29,7 +29,7 @@ def tables(path: Path) -> list[str]:
     """The statements that would make what is in the file, Alembic's own table left out."""
     with raw(path) as connection:
         rows = connection.execute(
-            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'"
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'pinguin%'"
         )
         return sorted(" ".join(sql.split()) for (sql,) in rows)
 
@@ -38,7 +38,9 @@ def test_models_and_migrations_agree(tmp_path: Path) -> None:
     run(open_and_add(tmp_path / "store.db"))
     engine = sa.create_engine(f"sqlite:///{tmp_path}/store.db", poolclass=sa.NullPool)
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection)
+        context = MigrationContext.configure(
+            connection, opts={"version_table": schema.VERSION_TABLE}
+        )
         assert compare_metadata(context, TABLE.metadata) == []
 
 
@@ -66,11 +68,11 @@ def test_opening_again_changes_nothing(tmp_path: Path) -> None:
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
     run(open_and_add(tmp_path / "store.db"))
     with raw(tmp_path / "store.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE pinguin_schema_version SET version_num = '9999'")
     with pytest.raises(StoreUnavailable, match=r"newer version of Pinguin .* 9999"):
         run(open_and_add(tmp_path / "store.db"))
     with raw(tmp_path / "store.db") as connection:
-        assert connection.execute("SELECT * FROM alembic_version").fetchall() == [("9999",)]
+        assert connection.execute("SELECT * FROM pinguin_schema_version").fetchall() == [("9999",)]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:

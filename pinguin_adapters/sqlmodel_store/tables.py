@@ -1,0 +1,65 @@
+"""The tables as an application sees them that keeps them in its own database."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.engine import Connection
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from pinguin_adapters.sqlmodel_store.rows import TABLE
+from pinguin_core.errors import StoreUnavailable
+
+_ANYWHERE: Final = DefaultDialect()
+_ELSEWHERE: Final = ((sqlite.dialect(), ("sqlite",)), (mysql.dialect(), ("mysql", "mariadb")))
+
+
+def require_fit(connection: Connection) -> None:
+    """Look whether the table that this code reads and writes is there.
+
+    Raises:
+        StoreUnavailable: if it is not, or has other columns.
+    """
+    inspector = sa.inspect(connection)
+    if not inspector.has_table(TABLE.name):
+        raise StoreUnavailable(f"it has no table {TABLE.name}: {_REMEDY}")
+    there = {column["name"] for column in inspector.get_columns(TABLE.name)}
+    if differing := there ^ {column.name for column in TABLE.columns}:
+        raise StoreUnavailable(
+            f"its table {TABLE.name} is not the one that this version of Pinguin knows"
+            f" (they differ in {', '.join(sorted(differing))}): {_REMEDY}"
+        )
+
+
+_REMEDY: Final = "let the application's migrations bring it up to date, or name another database"
+
+
+def _declared() -> sa.MetaData:
+    declared = sa.MetaData()
+    for column in TABLE.to_metadata(declared).columns:
+        column.type = _plain(column.type)
+    return declared
+
+
+def _plain(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Say by SQLAlchemy's own types what a decorated type is stored as.
+
+    An application's migrations then need no import of ours, and last longer than our modules.
+    """
+    if not isinstance(kind, TypeDecorator):
+        return kind
+    plain = kind.load_dialect_impl(_ANYWHERE)
+    for dialect, names in _ELSEWHERE:
+        plain = plain.with_variant(kind.load_dialect_impl(dialect), *names)
+    return plain
+
+
+metadata: Final = _declared()
+"""Pinguin's tables, for an application whose own migrations make them.
+
+Give it to Alembic's autogenerate beside the application's own:
+`target_metadata = [SQLModel.metadata, metadata]`.
+"""
