@@ -9,6 +9,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ TOKEN: Final = "benchmark"
 METHOD: Final = "pinguin.NotificationService/SendNotification"
 FAR_FUTURE: Final = datetime(2100, 1, 1, tzinfo=UTC)
 TICKS: Final = os.sysconf("SC_CLK_TCK")
+PATIENCE: Final = 30
 READY: Final = re.compile(r"(?:127\.0\.0\.1|localhost):(\d+)")
 
 
@@ -49,7 +51,7 @@ def started(
     command: Sequence[str], environment: Mapping[str, str], folder: Path
 ) -> Iterator[Server]:
     """Run a server until the block ends; it tells its port in its first line with an address."""
-    log = folder / f"{Path(command[0]).stem}.log"
+    log = folder / f"{Path(command[0]).stem.lstrip('-')}.log"
     with log.open("w") as out:
         process = subprocess.Popen(
             [sys.executable, *command],
@@ -68,12 +70,14 @@ def started(
 
 def port_in(log: Path, process: subprocess.Popen[str]) -> int:
     """Wait until the log tells a port."""
+    deadline = time.monotonic() + PATIENCE
     while not (found := READY.search(log.read_text())):
         try:
             process.wait(0.02)
         except subprocess.TimeoutExpired:
-            continue
-        raise SystemExit(f"{log.stem} ended:\n{log.read_text()}")
+            if time.monotonic() < deadline:
+                continue
+        raise SystemExit(f"{log.stem} does not serve:\n{log.read_text()}")
     return int(found[1])
 
 
