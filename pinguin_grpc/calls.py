@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
 from typing import Any, Final
 
 from grpclib.const import Cardinality, Handler, Status
@@ -66,7 +67,7 @@ class Call:
         self._timeout = timeout
         self._shared = shared
         self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
+        self._began = monotonic()  # the loop's own clock may stand still for a while
         self._scope: asyncio.Timeout | None = None
         self._interrupted = False
 
@@ -98,10 +99,10 @@ class Call:
             self._scope.reschedule(self._loop.time())
 
     async def _run_in_time(self, stream: Any) -> None:
-        deadline = self._deadline()
-        if deadline is not None and deadline <= self._loop.time():
+        left = self._time_left()
+        if left is not None and left <= 0:
             raise self._out_of_time()
-        scope = asyncio.timeout_at(deadline)
+        scope = asyncio.timeout(left)
         try:
             async with scope:
                 self._scope = scope
@@ -120,11 +121,11 @@ class Call:
             self._shared.observer.on_trouble(self.path.rpartition("/")[2], error)
         return to_grpc(error)
 
-    def _deadline(self) -> float | None:
+    def _time_left(self) -> float | None:
         seconds = [] if self.streaming else [self._shared.limits.call.total_seconds()]
         if self._timeout is not None:
             seconds.append(_parse_timeout(self._timeout))
-        return self._began + min(seconds) if seconds else None
+        return self._began + min(seconds) - monotonic() if seconds else None
 
     def _out_of_time(self) -> GRPCError:
         if self._interrupted:

@@ -8,7 +8,7 @@ and the answers read; until then, new calls are UNAVAILABLE.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
@@ -18,8 +18,8 @@ from pinguin_grpc.connection import ServerConnection
 _COURTESY: Final = timedelta(milliseconds=500)
 """How long a caller may take to read its answers, and then to hang up."""
 
-_LAST_WORDS_TIME: Final = timedelta(milliseconds=500)
-"""How long the calls that ran out of time may take to say so."""
+_LAST_WORDS: Final = timedelta(milliseconds=500)
+"""How long calls that ran out of time may take to say so, and to let go of what they hold."""
 
 
 async def drain(connections: Collection[ServerConnection], patience: timedelta) -> None:
@@ -31,19 +31,24 @@ async def drain(connections: Collection[ServerConnection], patience: timedelta) 
     open_ones = list(connections)
     for connection in open_ones:
         _interrupt(connection, streams_only=True)
-    if not await _close_all(open_ones, patience):
+    if not await _all(_close, open_ones, patience):
         for connection in open_ones:
             _interrupt(connection, streams_only=False)
-        await _close_all(open_ones, _LAST_WORDS_TIME)
+        await _all(_close, open_ones, _LAST_WORDS)
     for connection in open_ones:
         connection.abort()
-    await _ended(open_ones)
+    await _all(_ended, open_ones, _LAST_WORDS)
 
 
-async def _close_all(connections: Collection[ServerConnection], patience: timedelta) -> bool:
+async def _all(
+    step: Callable[[ServerConnection], Awaitable[None]],
+    connections: Collection[ServerConnection],
+    patience: timedelta,
+) -> bool:
+    """Take a step with all connections at once, and tell whether they took it in time."""
     with suppress(TimeoutError):
         async with asyncio.timeout(patience.total_seconds()):
-            await asyncio.gather(*map(_close, connections))
+            await asyncio.gather(*map(step, connections))
             return True
     return False
 
@@ -78,7 +83,6 @@ async def _answered(connection: ServerConnection) -> None:
         await asyncio.wait(tasks)
 
 
-async def _ended(connections: Collection[ServerConnection]) -> None:
-    for connection in connections:
-        await _answered(connection)
-        await connection.closed.wait()
+async def _ended(connection: ServerConnection) -> None:
+    await _answered(connection)
+    await connection.closed.wait()

@@ -140,9 +140,7 @@ def _check_international_domain(address: EmailAddress) -> None:
     from email_validator import EmailNotValidError, validate_email
 
     try:
-        validate_email(
-            address.value, check_deliverability=False, strict=True, globally_deliverable=False
-        )
+        validate_email(address.value, check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError:
         raise InvalidValue(
             "email_address", "must have a valid internationalised domain name after the @"

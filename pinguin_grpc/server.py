@@ -66,8 +66,10 @@ class GrpcServer:
 
     @property
     def port(self) -> int:
-        """The port, which is the same on each address."""
-        return self.addresses[0][1]
+        """The port, which is the same on each address; only while it listens."""
+        if not (addresses := self.addresses):
+            raise RuntimeError("the server does not listen")
+        return addresses[0][1]
 
     async def start(self, host: str, port: int) -> None:
         """Listen on every address that the host's name has; port 0 is any that is free.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
@@ -240,3 +242,12 @@ def test_answers_of_the_go_service_are_understood() -> None:
 
     assert status.status is Status.UNKNOWN
     assert status.created_at == datetime(2030, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def test_importing_the_client_loads_neither_the_server_nor_what_only_errors_need() -> None:
+    program = "import sys, pinguin_grpc.client; print(*sys.modules)"
+    command = [sys.executable, "-c", program]
+    loaded = subprocess.run(command, capture_output=True, check=True, timeout=20, text=True).stdout
+
+    unwanted = {"pinguin_grpc.server", "pinguin_grpc.calls", "sqlalchemy", "google.rpc"}
+    assert not unwanted & set(loaded.split())
