@@ -56,9 +56,20 @@ class Delivery:
                 await self._hand_over(await self._session_with_mail())
             except DialogueBroken as error:
                 raise trouble(self.progress.phase, str(error)) from error
+            except asyncio.CancelledError:
+                self._hang_up()
+                raise
             finally:
                 if self._session is not None:
                     self._pool.give_back(self._session)
+
+    def _hang_up(self) -> None:
+        """Give the session up: a reply may have come unread, and the relay be waiting for content.
+
+        It would take the next commands for that.
+        """
+        if self._session is not None:
+            self._session.abort()
 
     async def _session_with_mail(self) -> Dialogue:
         """Return a session that has accepted MAIL; a kept one that turns out dead costs nothing."""
