@@ -20,6 +20,8 @@ specification.loader.exec_module(sqlite3_store)
 
 
 class TestDocumentedStore(NotificationRepositoryContract):
+    examples = 5
+
     @asynccontextmanager
     async def storage(self) -> AsyncIterator[Connect]:
         with TemporaryDirectory() as folder:

@@ -8,6 +8,8 @@ from pinguin_core.testing.fakes import MemoryRepository
 
 
 class TestMemoryRepository(NotificationRepositoryContract):
+    examples = 10
+
     @asynccontextmanager
     async def storage(self) -> AsyncIterator[Connect]:
         repository = MemoryRepository()

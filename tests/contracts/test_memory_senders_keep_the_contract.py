@@ -9,6 +9,8 @@ from pinguin_core.testing.contracts import EmailSenderContract, Provider, SmsSen
 
 
 class TestRecordingEmailSender(EmailSenderContract):
+    examples = 10
+
     @asynccontextmanager
     async def provider(self) -> AsyncIterator[tuple[MemorySender, Provider]]:
         provider = MemoryProvider()
@@ -16,6 +18,8 @@ class TestRecordingEmailSender(EmailSenderContract):
 
 
 class TestRecordingSmsSender(SmsSenderContract):
+    examples = 10
+
     @asynccontextmanager
     async def provider(self) -> AsyncIterator[tuple[MemorySender, Provider]]:
         provider = MemoryProvider()

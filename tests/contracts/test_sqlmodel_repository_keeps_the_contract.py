@@ -9,6 +9,8 @@ from pinguin_core.testing.contracts import Connect, NotificationRepositoryContra
 
 
 class TestSqlite(NotificationRepositoryContract):
+    examples = 12
+
     @asynccontextmanager
     async def storage(self) -> AsyncIterator[Connect]:
         with TemporaryDirectory() as folder:

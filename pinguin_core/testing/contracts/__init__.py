@@ -7,6 +7,7 @@ WITH_ASSERTS = [
     "delivering",
     "keeping",
     "laws",
+    "lifecycle",
     "model",
     "racing",
     "sender",
@@ -15,6 +16,7 @@ WITH_ASSERTS = [
 # Before they are imported, so that a failing assert in them shows what it compared.
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in WITH_ASSERTS))
 
+from pinguin_core.testing.contracts.lifecycle import RetryPolicyContract  # noqa: E402 (see above)
 from pinguin_core.testing.contracts.provider import (  # noqa: E402 (see above)
     Arrival,
     Behaviour,
@@ -36,5 +38,6 @@ __all__ = [
     "EmailSenderContract",
     "NotificationRepositoryContract",
     "Provider",
+    "RetryPolicyContract",
     "SmsSenderContract",
 ]

@@ -21,7 +21,8 @@ class Contract:
 
     Attributes:
         examples: how many examples each property tries, and how many programs the model test runs;
-            raise it in your class to search longer. The examples are the same in every run.
+            raise it in your class to search longer. They are not drawn by chance: a test that
+            fails will fail again.
     """
 
     examples: ClassVar[int] = 20

@@ -16,7 +16,7 @@ from pinguin_core.testing.contracts.troubles import Troubles
 from pinguin_core.testing.strategies import emails, sms
 from pinguin_core.values import EmailAddress, PhoneNumber
 
-_LONGEST_LINES = 20_000
+_LONGEST_LINES = 5_000
 
 
 class SenderContract(Delivering, Troubles):
@@ -62,7 +62,7 @@ class EmailSenderContract(SenderContract):
         return emails(international=False)
 
     def longest(self) -> Message:
-        """Return an e-mail of some megabytes."""
+        """Return an e-mail of more than half a megabyte."""
         lines = (f"{number} zażółć gęślą jaźń" * 4 for number in range(_LONGEST_LINES))
         return Email(EMAIL.to, EMAIL.subject, "\n".join(lines))
 
