@@ -6,7 +6,8 @@ import importlib.util
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+
+from support.quick_folders import quick_folder
 
 from pinguin_core.testing.contracts import Connect, NotificationRepositoryContract
 
@@ -24,7 +25,7 @@ class TestDocumentedStore(NotificationRepositoryContract):
 
     @asynccontextmanager
     async def storage(self) -> AsyncIterator[Connect]:
-        with TemporaryDirectory() as folder:
+        with quick_folder() as folder:
             yield lambda: sqlite3_store.Sqlite3Repository.open(Path(folder, "pinguin.db"))
 
 

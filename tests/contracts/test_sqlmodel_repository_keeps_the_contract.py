@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from tempfile import TemporaryDirectory
+
+from support.quick_folders import quick_folder
 
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
 from pinguin_core.testing.contracts import Connect, NotificationRepositoryContract
@@ -13,5 +14,5 @@ class TestSqlite(NotificationRepositoryContract):
 
     @asynccontextmanager
     async def storage(self) -> AsyncIterator[Connect]:
-        with TemporaryDirectory() as folder:
+        with quick_folder() as folder:
             yield lambda: SqlModelNotificationRepository.open(f"sqlite:///{folder}/pinguin.db")
