@@ -1,0 +1,82 @@
+"""The outbox: notifications stored in the application's own transaction.
+
+What the transaction commits is delivered; what it does not commit was never there. No moment is
+left at which the application's data are stored and the notification is not, or the other way round.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import StatementError
+from sqlalchemy.orm import Session, scoped_session
+
+from pinguin_adapters.sqlmodel_store.rows import TABLE, to_row
+from pinguin_core.message import Message
+from pinguin_core.notification import Notification
+from pinguin_core.system import SystemClock, TimeSortedIds
+
+if TYPE_CHECKING:  # it needs greenlet, which applications without asyncio need not have
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+_CLOCK: Final = SystemClock()
+_IDS: Final = TimeSortedIds()
+
+
+def enqueue(
+    transaction: Session | scoped_session[Any] | Connection,
+    message: Message,
+    *,
+    scheduled_at: datetime | None = None,
+) -> Notification:
+    """Store a message in the caller's transaction: it is delivered if that is committed.
+
+    One row is inserted, at once. Nothing is committed, and nothing that waits in the session is
+    flushed. A dispatcher on the same database finds the row within its `poll_interval`; one in
+    this process sooner, if `Dispatcher.wake` is called after the commit. Whether the channel has a
+    sender is not looked at.
+
+    Args:
+        transaction: SQLAlchemy's or SQLModel's session, or a connection, on the database that the
+            dispatcher's store is in.
+        message: what to send, and to whom.
+        scheduled_at: when to send it, with a time zone; at once if absent or past.
+
+    Returns:
+        The notification as it will be, once it is committed.
+
+    Raises:
+        InvalidValue: if `scheduled_at` carries no zone.
+        sqlalchemy.exc.SQLAlchemyError: what the database raises, as for any other statement; its
+            text shows nothing of the message.
+    """
+    now = _CLOCK.now()
+    queued = Notification.queue(_IDS.next_id(now), message, now, scheduled_at)
+    try:
+        _connection_of(transaction).execute(sa.insert(TABLE), to_row(queued))
+    except StatementError as error:
+        error.hide_parameters = True  # the recipient and the content
+        raise
+    return queued
+
+
+async def enqueue_async(
+    transaction: AsyncSession | AsyncConnection,
+    message: Message,
+    *,
+    scheduled_at: datetime | None = None,
+) -> Notification:
+    """Do what `enqueue` does, in the transaction of an asynchronous session or connection."""
+    return await transaction.run_sync(
+        lambda synchronous: enqueue(synchronous, message, scheduled_at=scheduled_at)
+    )
+
+
+def _connection_of(transaction: Session | scoped_session[Any] | Connection) -> Connection:
+    """Return the connection below a session: what is executed there flushes nothing before."""
+    if isinstance(transaction, Connection):
+        return transaction
+    return transaction.connection(bind_arguments={"clause": TABLE})

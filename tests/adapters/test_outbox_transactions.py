@@ -1,0 +1,196 @@
+"""What the application's transaction commits is delivered once; what it does not, never was."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+from support.outbox_application import (
+    WAYS,
+    WELCOME,
+    Order,
+    Way,
+    deliveries,
+    engine_of,
+    make_tables,
+    stored,
+)
+from support.sqlmodel_stores import run
+
+from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository, enqueue
+from pinguin_adapters.sqlmodel_store.rows import TABLE
+from pinguin_core import InvalidValue, NotificationId, PhoneNumber, Queued, Sms
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/application.db"
+    make_tables(url)
+    return url
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: str(way.__name__))
+def way(request: pytest.FixtureRequest) -> Way:
+    chosen: Way = request.param
+    return chosen
+
+
+def test_what_is_committed_is_delivered_once(url: str, way: Way) -> None:
+    async def scenario() -> None:
+        async with way(url) as transaction:
+            queued = await transaction.enqueue(WELCOME)
+            assert stored(url) == (0, 0)
+        assert stored(url) == (1, 1)
+        (delivery,) = await deliveries(url)
+        assert (delivery.id, delivery.message) == (queued.id, WELCOME)
+
+    run(scenario())
+
+
+def test_two_in_one_transaction_are_both_delivered(url: str, way: Way) -> None:
+    async def scenario() -> None:
+        async with way(url) as transaction:
+            ids = [(await transaction.enqueue(WELCOME)).id for _ in range(2)]
+        assert sorted(delivery.id for delivery in await deliveries(url)) == sorted(ids)
+
+    run(scenario())
+
+
+def test_what_an_exception_rolls_back_was_never_there(url: str, way: Way) -> None:
+    async def scenario() -> None:
+        with suppress(ZeroDivisionError):
+            async with way(url) as transaction:
+                await transaction.enqueue(WELCOME)
+                raise ZeroDivisionError
+        assert stored(url) == (0, 0)
+
+    run(scenario())
+
+
+def test_what_a_savepoint_takes_back_was_never_there(url: str, way: Way) -> None:
+    """And the rest of the transaction stays."""
+
+    async def scenario() -> None:
+        async with way(url) as transaction:
+            kept = await transaction.enqueue(WELCOME)
+            with suppress(ZeroDivisionError):
+                async with transaction.savepoint():
+                    await transaction.enqueue(WELCOME)
+                    raise ZeroDivisionError
+        assert stored(url) == (1, 1)
+        assert [delivery.id for delivery in await deliveries(url)] == [kept.id]
+
+    run(scenario())
+
+
+def test_a_savepoint_that_is_released_does_not_outlive_the_transaction(url: str, way: Way) -> None:
+    async def scenario() -> None:
+        with suppress(ZeroDivisionError):
+            async with way(url) as transaction:
+                async with transaction.savepoint():
+                    await transaction.enqueue(WELCOME)
+                raise ZeroDivisionError
+        assert stored(url) == (0, 0)
+
+    run(scenario())
+
+
+def test_it_is_stored_as_it_is_returned(url: str, way: Way) -> None:
+    """To the microsecond, and with what was asked for in another zone."""
+
+    async def scenario() -> None:
+        async with way(url) as transaction:
+            queued = await transaction.enqueue(WELCOME)
+        async with SqlModelNotificationRepository.open(url, migrate=False) as store:
+            assert await store.get(queued.id) == queued
+
+    run(scenario())
+
+
+def test_it_can_be_scheduled(url: str) -> None:
+    zone = datetime.now().astimezone().tzinfo
+    new_year = datetime(2130, 1, 1, 9, 30, 0, 123456, tzinfo=UTC)
+
+    async def scenario() -> None:
+        with Session(engine_of(url)) as session, session.begin():
+            queued = enqueue(session, WELCOME, scheduled_at=new_year.astimezone(zone))
+        assert queued.state == Queued(new_year)
+        async with SqlModelNotificationRepository.open(url, migrate=False) as store:
+            assert (await store.get(queued.id)).scheduled_at == new_year
+            assert await store.next_wake(queued.channel) == new_year
+
+    run(scenario())
+
+
+def test_a_past_time_is_due_at_once(url: str) -> None:
+    with Session(engine_of(url)) as session, session.begin():
+        queued = enqueue(session, WELCOME, scheduled_at=datetime(1, 1, 1, tzinfo=UTC))
+    assert datetime.now(UTC) - timedelta(minutes=5) < queued.state.due_at <= datetime.now(UTC)  # type: ignore[union-attr]  # it is queued
+
+
+def test_a_time_without_a_zone_is_refused_and_the_session_stays_usable(url: str) -> None:
+    with Session(engine_of(url)) as session, session.begin():
+        with pytest.raises(InvalidValue, match="scheduled_at"):
+            enqueue(session, WELCOME, scheduled_at=datetime(2030, 1, 1))  # noqa: DTZ001 (that is the case)
+        session.add(Order(item="tea"))
+    assert stored(url) == (1, 0)
+
+
+def test_sms_are_enqueued_as_well(url: str) -> None:
+    async def scenario() -> None:
+        message = Sms(PhoneNumber("+15550100123"), "Your code is 4711")
+        with engine_of(url).begin() as connection:
+            queued = enqueue(connection, message)
+        async with SqlModelNotificationRepository.open(url, migrate=False) as store:
+            assert (await store.get(queued.id)).message == message
+
+    run(scenario())
+
+
+def test_nothing_that_waits_in_the_session_is_flushed(url: str) -> None:
+    with Session(engine_of(url)) as session:
+        order = Order(item="tea")
+        session.add(order)
+        enqueue(session, WELCOME)
+        assert order in session.new
+        assert session.in_transaction()
+        session.rollback()
+    assert stored(url) == (0, 0)
+
+
+def test_a_session_that_is_closed_without_a_commit_sends_nothing(url: str) -> None:
+    with Session(engine_of(url)) as session:
+        enqueue(session, WELCOME)
+    assert stored(url) == (0, 0)
+
+
+def test_a_session_with_another_database_for_each_table_finds_its_own(url: str) -> None:
+    elsewhere = sa.create_engine("sqlite://")
+    with Session(binds={Order: elsewhere, TABLE: engine_of(url)}) as session, session.begin():
+        enqueue(session, WELCOME)
+    assert stored(url) == (0, 1)
+
+
+def test_an_error_shows_nothing_of_the_message(tmp_path: Path) -> None:
+    """Here there is no table. SQLAlchemy would show what it was to store."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/empty.db", poolclass=sa.NullPool)
+    with (
+        Session(engine) as session,
+        pytest.raises(sa.exc.OperationalError, match="no such table: notification") as refusal,
+    ):
+        enqueue(session, WELCOME)
+    for secret in ("secret", "Welcome", "ada@"):
+        assert secret not in str(refusal.value)
+        assert secret not in repr(refusal.value)
+
+
+def test_ids_are_unguessable_and_sort_by_time(url: str) -> None:
+    with engine_of(url).begin() as connection:
+        ids = [enqueue(connection, WELCOME).id for _ in range(100)]
+    assert len(set(ids)) == 100
+    assert ids == sorted(ids, key=lambda each: each.value[:18])
+    assert all(isinstance(each, NotificationId) for each in ids)
