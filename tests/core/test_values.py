@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import string
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -130,12 +129,10 @@ def test_an_address_is_made_or_refused_and_never_has_room_for_more_than_itself(t
 
 @pytest.mark.parametrize("piece", ["a.", "a-", "-", "ü", "ü.", ".", "@", "a@", "1."])
 def test_a_hostile_address_costs_next_to_nothing(piece: str) -> None:
-    """A regular expression that backtracks would take CPU years here, not under a second."""
-    started = time.process_time()
+    """A regular expression that backtracks would never end here."""
     for hostile in (piece * 50_000, "a@" + piece * 120, "a@" + piece * 50_000):
         with pytest.raises(InvalidValue):
             EmailAddress(hostile)
-    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("number", ["+15550100123", "+49301234567", "+10", "+999999999999999"])
