@@ -178,11 +178,12 @@ def make_tables(url: str) -> None:
 
 def stored(url: str) -> tuple[int, int]:
     """Count the orders and the notifications that are committed."""
+    return _rows(url, Order), _rows(url, metadata.tables["notification"])
+
+
+def _rows(url: str, table: Any) -> int:
     with engine_of(url).connect() as connection:
-        return tuple(  # type: ignore[return-value]  # of two
-            connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-            for table in (Order.__table__, metadata.tables["notification"])
-        )
+        return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
 
 
 class FinalObserver(NotingObserver):
@@ -207,7 +208,7 @@ async def deliveries(url: str) -> list[Delivery[Email]]:
     """Deliver all that is stored, and return what was sent."""
     sender = RecordingSender[Email]()
     observer = FinalObserver()
-    _, waiting = stored(url)
+    waiting = _rows(url, metadata.tables["notification"])
     async with (
         SqlModelNotificationRepository.open(url, migrate=False) as store,
         Dispatcher(store, email=sender, observer=observer),
