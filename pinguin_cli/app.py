@@ -134,6 +134,11 @@ def _bad(error: InvalidValue, hint: str = "") -> typer.BadParameter:
     return typer.BadParameter(error.problem + hint, param_hint=_PARAMETERS[error.field])
 
 
+def _tell_id(notification_id: str) -> None:
+    typer.echo(f"Notification sent successfully. Notification ID: {notification_id}")
+    sys.stdout.flush()  # whoever waits for the end wants to know it now
+
+
 @app.callback()
 def pinguin(
     *,
@@ -203,14 +208,13 @@ def send(
     from pinguin_cli import calls
     from pinguin_cli.settings import ClientSettings
 
-    settings = ClientSettings.read()
-    accepted = calls.call(settings, lambda client: client.send(notification, scheduled_at=at))
-    typer.echo(f"Notification sent successfully. Notification ID: {accepted.id}")
+    last = calls.call(
+        ClientSettings.read(),
+        lambda client: calls.send(client, notification, at, on_accepted=_tell_id, wait=wait),
+    )
     if wait:
-        sys.stdout.flush()
-        ended = calls.call(settings, lambda client: calls.follow(client, accepted))
-        calls.require_sent(ended)
-        out().print(block(status_rows(ended)))
+        calls.require_sent(last)
+        out().print(block(status_rows(last)))
 
 
 @app.command()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Final, TypeVar
 
 from pinguin_cli.settings import ClientSettings
-from pinguin_core import PinguinError
+from pinguin_core import Message, PinguinError
 from pinguin_grpc.client import (
     CallRefused,
     NotificationStatus,
@@ -35,6 +36,20 @@ def call(settings: ClientSettings, ask: Callable[[PinguinClient], Awaitable[Resu
         CallFailed: if the service refuses or does not answer.
     """
     return asyncio.run(_call(settings, ask))
+
+
+async def send(
+    client: PinguinClient,
+    message: Message,
+    scheduled_at: datetime | None,
+    *,
+    on_accepted: Callable[[str], None],
+    wait: bool,
+) -> NotificationStatus:
+    """Hand over a notification, tell its id, and follow it to its end if that is wanted."""
+    accepted = await client.send(message, scheduled_at=scheduled_at)
+    on_accepted(accepted.id)
+    return await follow(client, accepted) if wait else accepted
 
 
 async def follow(
