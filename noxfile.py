@@ -97,7 +97,7 @@ def extras(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the whole suite, on every CPython that is installed."""
     session.install(".[server,speed,testing]", *GROUPS["tests"])
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
@@ -106,7 +106,7 @@ def lowest(session: nox.Session) -> None:
     session.install("uv")
     requirements = [".[server,testing]", *GROUPS["tests"]]
     session.run("uv", "pip", "install", "-q", "--resolution", "lowest-direct", *requirements)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session(default=False)

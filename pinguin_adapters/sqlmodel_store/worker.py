@@ -18,7 +18,7 @@ from pinguin_core.errors import StoreUnavailable
 
 TaskT = TypeVar("TaskT")
 
-_MOST_AT_ONCE: Final = 512
+_ENOUGH: Final = 512
 """Requests in a batch: enough to make a commit cheap, few enough to answer the first soon."""
 
 
@@ -67,7 +67,8 @@ class Worker(Generic[TaskT]):
         self._name = name
         self._connect = connect
         self._work = work
-        self._inbox: SimpleQueue[Request[TaskT] | None] = SimpleQueue()
+        self._inbox: SimpleQueue[list[Request[TaskT]] | None] = SimpleQueue()
+        self._gathered: list[Request[TaskT]] = []
         self._open = False
 
     async def __aenter__(self) -> Self:
@@ -90,6 +91,7 @@ class Worker(Generic[TaskT]):
         traceback: TracebackType | None,
     ) -> None:
         self._open = False
+        self._hand_over()
         self._inbox.put(None)
         await self._ended
 
@@ -104,8 +106,20 @@ class Worker(Generic[TaskT]):
         if not self._open:
             raise StoreUnavailable("the store is closed")
         request = Request(task, self._loop.create_future())
-        self._inbox.put(request)
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(request)
         return await request.answer
+
+    def _hand_over(self) -> None:
+        """Give the thread all that one turn of the event loop has asked for.
+
+        Given at once, the first request would wake the thread, which then contends with the loop
+        for the interpreter while the rest of its batch is still being made.
+        """
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._inbox.put(gathered)
 
     def _run(self, connected: Request[None]) -> None:
         try:
@@ -121,14 +135,14 @@ class Worker(Generic[TaskT]):
 
     def _gather(self) -> list[Request[TaskT]]:
         """Wait for a request and take what is there besides; return nothing at the end."""
-        request = self._inbox.get()
-        batch = []
+        requests = self._inbox.get()
+        batch: list[Request[TaskT]] = []
         with suppress(Empty):
-            while request is not None:
-                batch.append(request)
-                if len(batch) == _MOST_AT_ONCE:
+            while requests is not None:
+                batch += requests
+                if len(batch) >= _ENOUGH:
                     return batch
-                request = self._inbox.get_nowait()
+                requests = self._inbox.get_nowait()
             if batch:
                 self._inbox.put(None)
         return batch
