@@ -21,7 +21,7 @@ from support.outbox_application import (
 )
 from support.sqlmodel_stores import run
 
-from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository, enqueue
+from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository, enqueue, metadata
 from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_core import InvalidValue, NotificationId, PhoneNumber, Queued, Sms
 
@@ -160,6 +160,14 @@ def test_nothing_that_waits_in_the_session_is_flushed(url: str) -> None:
         assert session.in_transaction()
         session.rollback()
     assert stored(url) == (0, 0)
+
+
+def test_the_session_itself_sees_what_was_enqueued(url: str) -> None:
+    """As a test of the application would look at it, which then rolls back."""
+    with Session(engine_of(url)) as session:
+        enqueue(session, WELCOME)
+        recipients = session.scalars(sa.select(metadata.tables["notification"].c.recipient)).all()
+    assert recipients == ["ada@example.com"]
 
 
 def test_a_session_that_is_closed_without_a_commit_sends_nothing(url: str) -> None:
