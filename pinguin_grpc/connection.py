@@ -22,6 +22,7 @@ from h2.exceptions import ProtocolError
 from hyperframe.frame import GoAwayFrame, PingFrame
 
 from pinguin_grpc.calls import Calls, Shared
+from pinguin_grpc.gathering import GatheringTransport
 from pinguin_grpc.limits import Limits, TokenBucket
 
 _RESETS_PER_SECOND: Final = 100.0
@@ -59,8 +60,8 @@ class ServerConnection(H2Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to listen to the caller."""
-        super().connection_made(transport)
-        self.transport = cast("asyncio.Transport", transport)
+        self.transport = GatheringTransport(cast("asyncio.Transport", transport))
+        super().connection_made(self.transport)
         self.processor = self.events = _Events(self.calls, self.connection, self._shared.limits)
         self._connections.add(self)
         if self._shared.draining:
