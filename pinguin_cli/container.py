@@ -97,7 +97,7 @@ class Container(containers.DeclarativeContainer):
     repository: providers.Dependency[NotificationRepository] = providers.Dependency()
 
     clock = providers.Singleton(SystemClock)
-    observer = providers.Singleton(LogObserver)
+    observer = providers.Singleton(LogObserver, settings.provided.log_level)
     email_sender = providers.Singleton(email_sender, settings)
     sms_sender = providers.Singleton(sms_sender, settings)
     policy = providers.Singleton(

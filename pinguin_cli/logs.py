@@ -66,6 +66,15 @@ def set_up(level: str, stream: TextIO | None = None) -> None:
     _intercept(max(logging.WARNING, logging.getLevelName(name)))
 
 
+def severity(level: str) -> int:
+    """Return a level's place in the order of levels.
+
+    Args:
+        level: DEBUG, INFO, WARN or WARNING, or ERROR.
+    """
+    return logger.level(_LEVELS.get(level, level)).no
+
+
 def record(level: str, event: str, **fields: object) -> None:
     """Log an event with its fields; those that are None are left out.
 

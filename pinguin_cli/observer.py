@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pinguin_cli.logs import describe, record
+from pinguin_cli.logs import describe, record, severity
 from pinguin_core import (
     Cancelled,
     Failed,
@@ -20,23 +20,35 @@ from pinguin_core import (
 from pinguin_core.masking import mask_address, mask_number
 
 _EVENTS: Final[dict[type[State], tuple[str, str]]] = {
-    Queued: ("INFO", "notification.queued"),
     Sending: ("DEBUG", "notification.sending"),
     Sent: ("INFO", "notification.sent"),
     Failed: ("ERROR", "notification.failed"),
     Cancelled: ("INFO", "notification.cancelled"),
 }
+_QUEUED: Final = ("DEBUG", "notification.queued")  # its outcome is logged in a moment
+_SCHEDULED: Final = ("INFO", "notification.scheduled")
 _RETRY: Final = ("WARNING", "notification.retrying")
 
 
 class LogObserver:
-    """Writes a record for each step of a notification and for each trouble."""
+    """Writes a record for each step of a notification and for each trouble.
+
+    Args:
+        level: what is below it is dropped here already, before it costs anything.
+    """
+
+    def __init__(self, level: str = "DEBUG") -> None:
+        self._heard = {
+            name: severity(name) >= severity(level)
+            for name in ("DEBUG", "INFO", "WARNING", "ERROR")
+        }
 
     def on_change(self, notification: Notification) -> None:
         """Log a step: of which notification, to whom in masked form, and where it stands."""
         state = notification.state
-        is_retry = isinstance(state, Queued) and state.last_error
-        level, event = _RETRY if is_retry else _EVENTS[type(state)]
+        level, event = _event(notification)
+        if not self._heard[level]:
+            return
         record(
             level,
             event,
@@ -54,6 +66,15 @@ class LogObserver:
         """Log an error that was survived; one that we do not raise ourselves is a bug."""
         level = "WARNING" if isinstance(error, PinguinError) else "ERROR"
         record(level, "trouble", where=where, **describe(error))
+
+
+def _event(notification: Notification) -> tuple[str, str]:
+    state = notification.state
+    if not isinstance(state, Queued):
+        return _EVENTS[type(state)]
+    if state.last_error:
+        return _RETRY
+    return _SCHEDULED if state.due_at > notification.updated_at else _QUEUED
 
 
 def _masked_recipient(message: Message) -> str:

@@ -114,7 +114,7 @@ def test_the_way_of_a_notification(stream: io.StringIO) -> None:
         LogObserver().on_change(step)
     found = records(stream)
     assert [(entry["event"], entry["level"]) for entry in found] == [
-        ("notification.queued", "INFO"),
+        ("notification.queued", "DEBUG"),
         ("notification.sending", "DEBUG"),
         ("notification.retrying", "WARNING"),
         ("notification.sending", "DEBUG"),
@@ -126,6 +126,15 @@ def test_the_way_of_a_notification(stream: io.StringIO) -> None:
     assert found[2]["last_error"] == "RCPT: 450 later"
     assert found[2]["next_attempt"] > NOON.isoformat()
     assert found[4]["provider_message_id"] == "<notif-1@example.com>"
+
+
+def test_what_is_to_wait_is_told_at_once(stream: io.StringIO) -> None:
+    """Of others the outcome is told in a moment; of these, not for long."""
+    LogObserver("INFO").on_change(queued())
+    LogObserver("INFO").on_change(queued().reschedule(NOON + LEASE, NOON))
+    (entry,) = records(stream)
+    assert (entry["level"], entry["event"]) == ("INFO", "notification.scheduled")
+    assert entry["next_attempt"] == (NOON + LEASE).isoformat()
 
 
 def test_a_failure_is_an_error_with_its_reason(stream: io.StringIO) -> None:
