@@ -62,6 +62,7 @@ class Call:
         self.path = path
         self.streaming = method.cardinality is not Cardinality.UNARY_UNARY
         self.task: asyncio.Task[None] | None = None
+        self.authorised = False
         self.release: Callable[[], None] = lambda: None
         self._answer = method.func
         self._timeout = timeout
@@ -77,6 +78,7 @@ class Call:
         Raises:
             GRPCError: with what the caller is told; grpclib sends it.
         """
+        self.authorised = True  # grpclib comes here only with what `RecvRequest` let pass
         try:
             await self._run_in_time(stream)
         except GRPCError:
@@ -139,7 +141,9 @@ class Calls(AbstractHandler):
     Attributes:
         under_way: those that are not answered yet.
         last_stream: the number of the latest one.
-        last_change: when one began or ended most recently, on the event loop's clock.
+        trusted: one of those that ended was authorised.
+        last_end: when such a one ended most recently, on the event loop's clock; at first, when the
+            connection began.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -147,7 +151,8 @@ class Calls(AbstractHandler):
         self._loop = asyncio.get_running_loop()
         self.under_way: dict[Stream, Call] = {}
         self.last_stream = 0
-        self.last_change = self._loop.time()
+        self.trusted = False
+        self.last_end = self._loop.time()
 
     def accept(
         self,
@@ -157,7 +162,6 @@ class Calls(AbstractHandler):
     ) -> None:
         """Begin a call, or reset what is none."""
         self.last_stream = stream.id or 0
-        self.last_change = self._loop.time()
         fields = dict(headers)
         if not fields.keys() >= _REQUIRED:
             stream.reset_nowait(ErrorCodes.PROTOCOL_ERROR)
@@ -195,9 +199,13 @@ class Calls(AbstractHandler):
             self.cancel(stream)
 
     def _release(self, stream: Stream, release_stream: Callable[[], None]) -> None:
-        if self.under_way.pop(stream, None) is not None:
-            self.last_change = self._loop.time()
-            release_stream()
+        call = self.under_way.pop(stream, None)
+        if call is None:
+            return
+        if call.authorised:
+            self.trusted = True
+            self.last_end = self._loop.time()
+        release_stream()
 
 
 def _bound_requests(stream: Stream, method: Handler, encoding: str | None, limits: Limits) -> None:

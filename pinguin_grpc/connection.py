@@ -132,8 +132,9 @@ class ServerConnection(H2Protocol):
 
     def _close_if_idle(self) -> None:
         """Close a connection that nobody speaks on, or look again when that could be the case."""
-        idle = self._shared.limits.idle.total_seconds()
-        left = self.calls.last_change + idle - self._loop.time()
+        limits = self._shared.limits
+        idle = (limits.idle if self.calls.trusted else limits.stranger).total_seconds()
+        left = self.calls.last_end + idle - self._loop.time()
         if not self.events.speaks_http2 or (left <= 0 and not self.calls.under_way):
             self.close()
         else:

@@ -28,6 +28,8 @@ class Limits:
             deadline its caller set.
         handshake: how long a new connection may take to speak HTTP/2.
         idle: after how long without a call a connection is closed.
+        stranger: the same for a connection on which no call had a token yet; calls without one do
+            not count.
         resets: how many calls a connection may break off at once; as many again each two seconds.
         unread_bytes: how much of our answers a connection may leave unread.
     """
@@ -36,6 +38,7 @@ class Limits:
     call: timedelta = timedelta(seconds=60)
     handshake: timedelta = timedelta(seconds=10)
     idle: timedelta = timedelta(hours=1)
+    stranger: timedelta = timedelta(minutes=1)
     resets: int = 200
     unread_bytes: int = 8 * MIB
 

@@ -277,6 +277,24 @@ async def test_a_connection_that_says_nothing_is_closed() -> None:
 
 
 @patient
+async def test_a_connection_without_a_token_is_closed_however_often_it_calls() -> None:
+    async with (
+        serving(MemoryRepository()) as service,
+        raw_connection(service.port) as stranger,
+        raw_connection(service.port) as friend,
+    ):
+        jump(LIMITS.handshake)
+        assert await serves_on(friend)
+        refused = await stranger.call(GET, ASK, changes={"authorization": "Bearer wrong"})
+        assert refused.status is Status.UNAUTHENTICATED
+        jump(LIMITS.stranger - LIMITS.handshake)
+        await stranger.until_closed()
+
+        assert stranger.goaways == [(1, ErrorCodes.NO_ERROR)]
+        assert await serves_on(friend)
+
+
+@patient
 async def test_an_idle_connection_is_closed_one_that_serves_is_not() -> None:
     repository = GatedRepository()
     async with (
