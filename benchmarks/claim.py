@@ -25,8 +25,7 @@ from typing import Any, Final, TypeVar
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
 from pinguin_adapters.sqlmodel_store.rows import to_row
 from pinguin_adapters.sqlmodel_store.schema import migrate
-from pinguin_adapters.sqlmodel_store.sqlite import writing_engine
-from pinguin_adapters.sqlmodel_store.statements import Statements
+from pinguin_adapters.sqlmodel_store.sqlite import insert_text, statements, writing_engine
 from pinguin_core import (
     Channel,
     Email,
@@ -52,7 +51,7 @@ clock = SystemClock()
 
 def rows(path: Path, numbers: range) -> Iterator[tuple[Any, ...]]:
     now = clock.now()
-    insert = Statements(writing_engine(path).dialect).insert
+    insert = statements(writing_engine(path)).insert
     waits = Notification.queue(NotificationId("x"), MESSAGE, now)
     kinds = [insert.values(to_row(each)) for each in (waits, replace(waits, state=Sent(now, "r")))]
     for number in numbers:
@@ -68,8 +67,7 @@ def make(path: Path) -> None:
 def fill(path: Path, numbers: range) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN")
-    text = Statements(writing_engine(path).dialect).insert.text(1)
-    connection.executemany(text, rows(path, numbers))
+    connection.executemany(insert_text(1), rows(path, numbers))
     connection.execute("COMMIT")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()

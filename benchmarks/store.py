@@ -23,8 +23,7 @@ from typing import Any, Final
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
 from pinguin_adapters.sqlmodel_store.rows import to_row
 from pinguin_adapters.sqlmodel_store.schema import migrate
-from pinguin_adapters.sqlmodel_store.sqlite import writing_engine
-from pinguin_adapters.sqlmodel_store.statements import Statements
+from pinguin_adapters.sqlmodel_store.sqlite import insert_text, statements, writing_engine
 from pinguin_core import (
     Channel,
     Email,
@@ -89,13 +88,13 @@ async def ours(path: Path) -> None:
 
 
 def plain(path: Path) -> None:
-    insert = Statements(writing_engine(path).dialect).insert
+    insert = statements(writing_engine(path)).insert
     rows = [insert.values(to_row(each)) for each in fresh(ROWS + SINGLE)]
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
-        plain_adds(connection, insert.text(1), rows[:ROWS])
+        plain_adds(connection, insert_text(1), rows[:ROWS])
         plain_claims(connection)
-        plain_singles(connection, insert.text(1), rows[ROWS:])
+        plain_singles(connection, insert_text(1), rows[ROWS:])
 
 
 def many(connection: sqlite3.Connection, sql: str, rows: Iterable[Sequence[Any]]) -> None:

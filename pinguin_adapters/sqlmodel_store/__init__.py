@@ -1,4 +1,4 @@
-"""Notifications in an SQL database, through SQLModel and SQLAlchemy: SQLite for now."""
+"""Notifications in an SQL database, through SQLModel and SQLAlchemy."""
 
 from pinguin_adapters.sqlmodel_store.errors import UnreadableNotification
 from pinguin_adapters.sqlmodel_store.outbox import enqueue, enqueue_async

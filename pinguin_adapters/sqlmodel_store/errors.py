@@ -1,26 +1,18 @@
-"""The one place where what the database raises becomes what Pinguin raises."""
+"""Where what the database raises becomes what Pinguin raises.
+
+Each kind of database says in its own module what its errors mean; see `explain_errors`.
+"""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
 
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine, ExceptionContext
+from sqlalchemy.exc import DBAPIError
 
 from pinguin_core.errors import InvalidValue, PinguinError, StoreFull, StoreUnavailable
-
-_PRIMARY: Final = 0xFF  # the low byte of an extended result code (https://sqlite.org/rescode.html)
-_TROUBLE: Final[dict[int, tuple[type[PinguinError], str]]] = {
-    sqlite3.SQLITE_BUSY: (StoreUnavailable, "the database is locked by another process"),
-    sqlite3.SQLITE_CANTOPEN: (StoreUnavailable, "the file cannot be opened"),
-    sqlite3.SQLITE_CORRUPT: (StoreUnavailable, "the database is damaged"),
-    sqlite3.SQLITE_FULL: (StoreFull, "the database or its disk is full"),
-    sqlite3.SQLITE_NOTADB: (StoreUnavailable, "the file is not an SQLite database"),
-    sqlite3.SQLITE_READONLY: (StoreUnavailable, "the database may only be read"),
-}
-_UNSTORABLE: Final = "holds text or numbers that the database cannot keep"
 
 
 class UnreadableNotification(PinguinError):
@@ -37,52 +29,59 @@ class UnreadableNotification(PinguinError):
         self.problem = problem
 
 
+class Undone(StoreUnavailable):
+    """The database gave a transaction up, or its connection was lost.
+
+    Unless that happened while it was being committed, nothing of it remains, and all of it can be
+    done again.
+    """
+
+
+def unstorable() -> InvalidValue:
+    """Make the error for what no retry will make storable."""
+    return InvalidValue("notification", "holds text or numbers that the database cannot keep")
+
+
+def explain_errors(
+    engine: Engine, explain: Callable[[ExceptionContext], PinguinError | None]
+) -> None:
+    """Have an engine raise what `explain` makes of a driver's error, if it makes something."""
+
+    def handle(context: ExceptionContext) -> PinguinError | None:
+        if isinstance(context.sqlalchemy_exception, DBAPIError):
+            return explain(context)
+        return None
+
+    sa.event.listen(engine, "handle_error", handle, retval=True)
+
+
 def is_trouble(error: BaseException) -> bool:
     """Tell whether the database itself failed, and not only what it was asked to do."""
-    return isinstance(error, OperationalError) or type(error) is DatabaseError
-
-
-def is_undecodable(error: BaseException) -> bool:
-    """Tell whether a stored text is not UTF-8; the driver then quotes it, so drop its error."""
-    return isinstance(error, OperationalError) and _code(error) is None
+    return isinstance(error, StoreUnavailable | StoreFull | DBAPIError)
 
 
 @contextmanager
 def translating() -> Iterator[None]:
-    """Raise the domain's error for what the database raises in the block."""
+    """Raise the domain's error for what is raised in the block."""
     try:
         yield
     except Exception as error:
-        if (domain := _domain_error(error)) is error:
+        if (domain := translated(error)) is error:
             raise
-        raise domain from error
+        raise domain from None
 
 
 def translated(error: Exception) -> Exception:
-    """Return the domain's error for the database's, with the latter as its cause.
+    """Return the domain's error anew, without the driver's behind it.
 
-    The text says nothing of what was to be stored. An error of another origin is returned as it is.
+    The driver's may quote what was to be stored. An error of another origin is returned as it is.
     """
-    domain = _domain_error(error)
-    if domain is not error:
-        domain.__cause__ = error
-    return domain
-
-
-def _domain_error(error: Exception) -> Exception:
-    if is_trouble(error):
-        kind, text = _TROUBLE.get(_code(error) or 0, (StoreUnavailable, _unnamed(error)))
-        return kind(text)
-    if isinstance(error, DBAPIError | UnicodeEncodeError | OverflowError):
-        return InvalidValue("notification", _UNSTORABLE)
-    return error
-
-
-def _code(error: BaseException) -> int | None:
-    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
-    return None if code is None else code & _PRIMARY
-
-
-def _unnamed(error: Exception) -> str:
-    name = getattr(getattr(error, "orig", None), "sqlite_errorname", "no code")
-    return f"the database failed ({name})"
+    if isinstance(error, UnicodeEncodeError | OverflowError):
+        return unstorable()
+    if isinstance(error, InvalidValue):
+        return InvalidValue(error.field, error.problem)
+    if isinstance(error, StoreFull):
+        return StoreFull(*error.args)
+    if isinstance(error, DBAPIError):
+        return StoreUnavailable("the database lacks what it needs")
+    return StoreUnavailable(*error.args) if isinstance(error, StoreUnavailable) else error

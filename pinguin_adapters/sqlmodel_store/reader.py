@@ -10,14 +10,14 @@ from typing import TypeAlias
 from sqlalchemy.engine import Connection
 
 from pinguin_adapters.sqlmodel_store.errors import (
+    Undone,
     UnreadableNotification,
-    is_undecodable,
     translated,
 )
 from pinguin_adapters.sqlmodel_store.rows import from_row
 from pinguin_adapters.sqlmodel_store.statements import NEXT_WAKE, ONE
 from pinguin_adapters.sqlmodel_store.worker import Request
-from pinguin_core.errors import NotificationNotFound
+from pinguin_core.errors import InvalidValue, NotificationNotFound
 from pinguin_core.message import Channel
 from pinguin_core.notification import Notification
 
@@ -28,9 +28,19 @@ def answer(connection: Connection, requests: Sequence[Request[Question]]) -> Non
     """Answer each question by itself."""
     for request in requests:
         try:
-            request.outcome = request.task(connection)
+            request.outcome = _answered(connection, request.task)
         except Exception as error:  # noqa: BLE001 (whoever asked is told)
+            connection.rollback()  # of nothing; a lost connection is made anew only after that
             request.outcome = translated(error)
+
+
+def _answered(connection: Connection, question: Question) -> object:
+    """Ask again if the connection turns out to be lost, which may have happened long ago."""
+    try:
+        return question(connection)
+    except Undone:
+        connection.rollback()
+        return question(connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +58,10 @@ class One:
         """
         try:
             row = connection.execute(ONE, {"id": self.id}).one_or_none()
-        except Exception as error:
-            if is_undecodable(error):
-                raise UnreadableNotification(self.id, "it holds text that is not UTF-8") from None
-            if isinstance(error, OverflowError):
-                raise UnreadableNotification(self.id, "it holds a time out of range") from error
-            raise
+        except InvalidValue:  # whose cause may quote it
+            raise UnreadableNotification(self.id, "it holds what nobody can read") from None
+        except OverflowError as error:
+            raise UnreadableNotification(self.id, "it holds a time out of range") from error
         if row is None:
             raise NotificationNotFound(self.id)
         return from_row(row)

@@ -7,27 +7,23 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy.engine import Connection
 
 from pinguin_adapters.sqlmodel_store import reader, schema, writer
+from pinguin_adapters.sqlmodel_store.database import Database, database
 from pinguin_adapters.sqlmodel_store.errors import translating
 from pinguin_adapters.sqlmodel_store.reader import NextWake, One, Question
 from pinguin_adapters.sqlmodel_store.rows import to_row
-from pinguin_adapters.sqlmodel_store.sqlite import (
-    database_path,
-    make_file,
-    reading_engine,
-    writing_engine,
-)
-from pinguin_adapters.sqlmodel_store.statements import BEFORE, Statements
+from pinguin_adapters.sqlmodel_store.signals import OnWake, Signals
+from pinguin_adapters.sqlmodel_store.statements import BEFORE, Bulk, Statements
 from pinguin_adapters.sqlmodel_store.tables import require_fit
 from pinguin_adapters.sqlmodel_store.worker import Worker
 from pinguin_adapters.sqlmodel_store.writer import Claim, Task, Write
 from pinguin_core.errors import (
     DuplicateNotification,
+    PinguinError,
     StaleNotification,
     StoreFull,
     StoreUnavailable,
@@ -45,45 +41,66 @@ class SqlModelNotificationRepository:
     """
 
     def __init__(
-        self, writing: Worker[Task], reading: Worker[Question], statements: Statements
+        self,
+        writing: Worker[Task],
+        reading: Worker[Question],
+        statements: Statements,
+        signals: Signals,
+        warnings: Sequence[str],
     ) -> None:
         self._writing = writing
         self._reading = reading
         self._statements = statements
+        self._signals = signals
+        self._warnings = tuple(warnings)
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, url: str, *, migrate: bool = True
     ) -> AsyncIterator[SqlModelNotificationRepository]:
-        """Open a database, making or migrating it if need be, and close it at the end.
+        """Open a database, making or migrating its tables if need be, and close it at the end.
 
         Args:
-            url: `sqlite:///` and the path of a file on a local file system, whose folders are made.
+            url: where it is, as SQLAlchemy writes it. `sqlite:///` and the path of a file on a
+                local file system, whose folders are made; or `postgresql://`, `mysql://` or
+                `mariadb://` and login, host, port and database as in
+                `postgresql://user:password@host:5432/database`, with options of the driver as its
+                query.
             migrate: make what is missing; if not, only look whether the application's own
                 migrations made the tables that this version needs.
 
         Raises:
             InvalidValue: if the URL is not one of those; the field is `database_url`.
             StoreUnavailable: if the database cannot be opened, or its tables are of another
-                version.
+                version, or its driver is not installed.
             StoreFull: if there is no room to make or migrate it.
         """
-        path = database_path(url)
+        found = database(url)
         prepare = schema.migrate if migrate else require_fit
-        await asyncio.to_thread(_make_ready, path, prepare)
-        writing, reading = writing_engine(path), reading_engine(path)
-        async with (
-            Worker("pinguin-store-writer", writing.connect, writer.commit) as pen,
-            Worker("pinguin-store-reader", reading.connect, reader.answer) as eye,
-        ):
-            yield cls(pen, eye, Statements(writing.dialect))
+        warnings = await asyncio.to_thread(_made_ready, found, prepare)
+        async with found.signals() as signals:
+            announce = signals.announce if signals.are_heard else None
+            commit = partial(writer.commit, announce=announce)
+            async with (
+                Worker("pinguin-store-writer", found.write, commit, found.threads) as pen,
+                Worker("pinguin-store-reader", found.read, reader.answer, found.threads) as eye,
+            ):
+                yield cls(pen, eye, found.statements, signals, warnings)
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What is wrong with the database's own settings, and how they should be: for operators."""
+        return self._warnings
+
+    def subscribe(self, on_wake: OnWake) -> None:
+        """See `Signals.subscribe`; only PostgreSQL has means to tell, so others stay silent."""
+        self._signals.subscribe(on_wake)
 
     async def add(self, notification: Notification) -> None:
         """See `NotificationRepository.add`."""
-        insert = self._statements.insert
         taken = partial(DuplicateNotification, str(notification.id))
-        await self._writing.ask(Write(insert, insert.values(to_row(notification)), taken))
+        await self._write(self._statements.insert, notification, to_row(notification), taken)
 
     async def get(self, notification_id: NotificationId) -> Notification:
         """See `NotificationRepository.get`.
@@ -95,10 +112,9 @@ class SqlModelNotificationRepository:
 
     async def save(self, notification: Notification) -> None:
         """See `NotificationRepository.save`."""
-        overwrite = self._statements.overwrite
         stale = partial(StaleNotification, str(notification.id))
         row = to_row(notification) | {BEFORE: notification.version - 1}
-        await self._writing.ask(Write(overwrite, overwrite.values(row), stale))
+        await self._write(self._statements.overwrite, notification, row, stale)
 
     async def claim_due(
         self, channel: Channel, now: datetime, lease: timedelta, limit: int
@@ -117,12 +133,22 @@ class SqlModelNotificationRepository:
         """See `NotificationRepository.next_wake`."""
         return cast("datetime | None", await self._reading.ask(NextWake(channel)))
 
+    async def _write(
+        self,
+        bulk: Bulk,
+        notification: Notification,
+        row: dict[str, Any],
+        refusal: Callable[[], PinguinError],
+    ) -> None:
+        moment = notification.wake_at
+        wake = None if moment is None else (notification.channel, moment)
+        await self._writing.ask(Write(bulk, bulk.values(row), refusal, wake))
 
-def _make_ready(path: Path, prepare: Callable[[Connection], None]) -> None:
+
+def _made_ready(found: Database, prepare: Callable[[Connection], None]) -> Sequence[str]:
     try:
-        with translating():
-            make_file(path)
-            with writing_engine(path).begin() as connection:
-                prepare(connection)
+        with translating(), found.migrating() as connection:
+            prepare(connection)
+            return found.weaknesses(connection)
     except (StoreUnavailable, StoreFull) as error:
-        raise type(error)(f"the database {path} cannot be used: {error}") from error
+        raise type(error)(f"the database {found.name} cannot be used: {error}") from error

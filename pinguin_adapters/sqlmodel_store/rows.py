@@ -7,15 +7,14 @@ anew, and with it every check that the domain makes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, Final, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import registry
-from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
 
+from pinguin_adapters.sqlmodel_store.columns import Instant, Name, Words
 from pinguin_adapters.sqlmodel_store.errors import UnreadableNotification
 from pinguin_core.errors import InvalidValue
 from pinguin_core.message import Email, Message, Sms
@@ -31,32 +30,6 @@ from pinguin_core.notification import (
 from pinguin_core.values import EmailAddress, NotificationId, PhoneNumber
 
 _Moment: TypeAlias = datetime | None
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-
-class Instant(TypeDecorator[datetime]):
-    """A moment: `timestamptz` where there is one, whole microseconds since 1970 on SQLite."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Choose the column's type."""
-        return sa.Integer() if dialect.name == "sqlite" else sa.DateTime(timezone=True)
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Return what is stored."""
-        if value is None or dialect.name != "sqlite":
-            return value
-        return (value - _EPOCH) // _MICROSECOND
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """Return the moment, in UTC."""
-        if value is None or dialect.name != "sqlite":
-            return value
-        return _EPOCH + timedelta(microseconds=value)
 
 
 class _Base(SQLModel, registry=registry()):
@@ -83,22 +56,22 @@ class NotificationRow(_Base, table=True):
             sqlite_where=sa.text("wake_at IS NOT NULL"),
             postgresql_where=sa.text("wake_at IS NOT NULL"),
         ),
-        {"sqlite_strict": True},
+        {"sqlite_strict": True, "mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"},
     )
 
-    id: str = Field(primary_key=True, sa_type=sa.Text)
-    channel: str = Field(sa_type=sa.Text)
-    recipient: str = Field(sa_type=sa.Text)
-    subject: str = Field(sa_type=sa.Text)
-    body: str = Field(sa_type=sa.Text)
+    id: str = Field(primary_key=True, sa_type=Name)
+    channel: str = Field(sa_type=Name)
+    recipient: str = Field(sa_type=Words)
+    subject: str = Field(sa_type=Words)
+    body: str = Field(sa_type=Words)
     created_at: datetime = Field(sa_type=Instant)
     updated_at: datetime = Field(sa_type=Instant)
     scheduled_at: datetime | None = Field(sa_type=Instant)
-    state: str = Field(sa_type=sa.Text)
+    state: str = Field(sa_type=Name)
     wake_at: datetime | None = Field(sa_type=Instant)
     ended_at: datetime | None = Field(sa_type=Instant)
-    provider_message_id: str = Field(sa_type=sa.Text)
-    last_error: str = Field(sa_type=sa.Text)
+    provider_message_id: str = Field(sa_type=Words)
+    last_error: str = Field(sa_type=Words)
     attempts: int = Field(sa_type=sa.Integer)
     retries: int = Field(sa_type=sa.Integer)
     crashes: int = Field(sa_type=sa.Integer)

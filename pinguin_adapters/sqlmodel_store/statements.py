@@ -1,27 +1,24 @@
-"""The SQL that the store speaks.
+"""The SQL that every kind of database understands, and the shape of what each must write itself.
 
-What is written goes many rows to a statement, not a statement to each row: the driver lets go of
-Python's global lock at each step of a statement, and a busy event loop may then keep it for
-milliseconds. That is paid once for up to 64 rows.
+What is written goes many rows to a statement, not a statement to each row: a statement costs a
+round trip to a server; and SQLite's driver lets go of Python's global lock at each step of a
+statement, which a busy event loop may then keep for milliseconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 
 from pinguin_adapters.sqlmodel_store.rows import FIXED, TABLE
 
-_MOST_ROWS: Final = 64
-_KEY: Final = "id"
-_COLUMNS: Final = tuple(column.name for column in TABLE.columns)
-_CHANGING: Final = tuple(name for name in _COLUMNS if name not in FIXED)
+KEY: Final = "id"
+COLUMNS: Final = tuple(column.name for column in TABLE.columns)
+CHANGING: Final = tuple(name for name in COLUMNS if name not in FIXED)
 
 BEFORE: Final = "version_before"
 """What a row is given besides its columns when it is to overwrite another."""
@@ -39,8 +36,13 @@ DUE: Final = (
     .where(_IS_DUE)
     .order_by(TABLE.c.wake_at)
     .limit(sa.bindparam("limit", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
 )
-"""At most `limit` notifications of a `channel` that are due `now`, earliest first."""
+"""At most `limit` notifications of a `channel` that are due `now`, earliest first.
+
+They are locked, and those that others have locked are left out; SQLite, of which a transaction has
+the only lock anyway, is not asked for either.
+"""
 
 DUE_IDS: Final = DUE.with_only_columns(TABLE.c.id)
 """The ids of `DUE`."""
@@ -51,48 +53,45 @@ NEXT_WAKE: Final = sa.select(TABLE.c.wake_at).where(_WAITING).order_by(TABLE.c.w
 SET_ASIDE: Final = sa.update(TABLE).where(TABLE.c.id == sa.bindparam("aside")).values(wake_at=None)
 """Make sure that nobody claims the notification with the id `aside`."""
 
+_MOST_TEXT: Final = 1 << 20  # characters; one row may have more
+
+Values: TypeAlias = tuple[Any, ...]
+Run: TypeAlias = Callable[[Connection, Sequence[Values]], int]
+
 
 @dataclass(frozen=True, eq=False)
 class Bulk:
     """A statement that writes any number of rows.
 
     Args:
-        text: makes the SQL for a number of rows.
+        run: writes rows and returns how many were written: fewer if some were refused.
         columns: the columns that the statement takes, in its order, each with what turns a value
-            into what the driver is given, if anything must.
+            into what the driver is given, if anything must; the first is the id.
+        turn: its place in a transaction that runs several.
     """
 
-    text: Callable[[int], str]
+    run: Run
     columns: Sequence[tuple[str, Callable[[Any], Any] | None]]
+    turn: int
 
-    def values(self, row: dict[str, Any]) -> tuple[Any, ...]:
+    def values(self, row: dict[str, Any]) -> Values:
         """Pick from a row what the statement takes."""
         return tuple([turn(row[name]) if turn else row[name] for name, turn in self.columns])
-
-    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Write the rows and return how many were written: fewer if some were refused."""
-        return sum(
-            connection.exec_driver_sql(
-                self.text(len(part)), tuple(chain.from_iterable(part))
-            ).rowcount
-            for part in _parts(rows)
-        )
 
 
 class Statements:
     """The statements that write, for one kind of database.
 
-    Attributes:
-        insert: adds rows; refuses those whose id is taken.
-        overwrite: compares and sets; refuses rows whose stored version is not what the row has as
-            `BEFORE`.
+    Args:
+        dialect: says how values are stored.
+        insert: adds rows of `COLUMNS`; refuses those whose id is taken.
+        overwrite: compares and sets, with rows of `CHANGING` and `BEFORE`; refuses rows whose
+            stored version is not the latter.
     """
 
-    def __init__(self, dialect: Dialect) -> None:
-        self.insert = Bulk(lru_cache(_insert), _turning(_COLUMNS, dialect))
-        self.overwrite = Bulk(
-            lru_cache(_overwrite), [*_turning(_CHANGING, dialect), (BEFORE, None)]
-        )
+    def __init__(self, dialect: Dialect, *, insert: Run, overwrite: Run) -> None:
+        self.insert = Bulk(insert, _turning(COLUMNS, dialect), 1)
+        self.overwrite = Bulk(overwrite, [*_turning(CHANGING, dialect), (BEFORE, None)], 2)
 
 
 def _turning(
@@ -102,32 +101,14 @@ def _turning(
     return [(name, kind.bind_processor(dialect)) for name, kind in types]
 
 
-def _insert(count: int) -> str:
-    values = _values(_COLUMNS, count)
-    return (
-        f"INSERT INTO {TABLE.name} ({', '.join(_COLUMNS)}) VALUES {values}"  # noqa: S608 (only names of columns)
-        f" ON CONFLICT ({_KEY}) DO NOTHING"
-    )
-
-
-def _overwrite(count: int) -> str:
-    names = [*_CHANGING, BEFORE]
-    new = {name: f"new.column{place}" for place, name in enumerate(names, 1)}
-    sets = ", ".join(f"{name} = {new[name]}" for name in _CHANGING if name != _KEY)
-    return (
-        f"UPDATE {TABLE.name} SET {sets} FROM (VALUES {_values(names, count)}) AS new"  # noqa: S608 (only names of columns)
-        f" WHERE {TABLE.name}.id = {new['id']} AND {TABLE.name}.version = {new[BEFORE]}"
-    )
-
-
-def _values(names: Sequence[str], count: int) -> str:
-    return ", ".join([f"({', '.join('?' * len(names))})"] * count)
-
-
-def _parts(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """Cut into powers of two, so that few different statements are ever prepared."""
-    start = 0
-    while left := len(rows) - start:
-        size = min(_MOST_ROWS, 1 << left.bit_length() - 1)
-        yield rows[start : start + size]
-        start += size
+def parts(rows: Sequence[Values], most: int | None = None) -> Iterator[Sequence[Values]]:
+    """Cut into parts that a server takes as one statement, of so many rows at the most if given."""
+    start = weight = 0
+    for place, row in enumerate(rows):
+        weight += sum([len(value) for value in row if isinstance(value, str)])
+        if weight > _MOST_TEXT or place - start == most:
+            if place > start:
+                yield rows[start:place]
+            start, weight = place, 0
+    if rows:
+        yield rows[start:]

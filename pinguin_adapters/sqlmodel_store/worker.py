@@ -1,4 +1,4 @@
-"""A thread that does what concurrent callers ask for, as much at a time as has gathered."""
+"""Threads that do what concurrent callers ask for, as much at a time as has gathered."""
 
 from __future__ import annotations
 
@@ -47,15 +47,16 @@ class Request(Generic[TaskT]):
 
 
 class Worker(Generic[TaskT]):
-    """A connection and the only thread that uses it, from entering its `async with` to leaving.
+    """Threads with a connection each, from entering the `async with` to leaving it.
 
-    While the thread does one batch, the next one gathers. On leaving, what was asked for is still
-    done; what is asked for later is refused.
+    While one does a batch, the next gathers; when that grows, a further thread begins. On leaving,
+    what was asked for is still done; what is asked for later is refused.
 
     Args:
-        name: the thread's name.
-        connect: opens the connection.
+        name: what the threads are called.
+        connect: opens a connection.
         work: does a batch, and gives each request its outcome.
+        threads: how many there are at the most.
     """
 
     def __init__(
@@ -63,23 +64,23 @@ class Worker(Generic[TaskT]):
         name: str,
         connect: Callable[[], AbstractContextManager[Connection]],
         work: Callable[[Connection, Sequence[Request[TaskT]]], None],
+        threads: int = 1,
     ) -> None:
         self._name = name
         self._connect = connect
         self._work = work
+        self._threads = threads
         self._inbox: SimpleQueue[list[Request[TaskT]] | None] = SimpleQueue()
         self._gathered: list[Request[TaskT]] = []
         self._open = False
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._ended: asyncio.Future[None] = self._loop.create_future()
-        connected: Request[None] = Request(None, self._loop.create_future())
-        Thread(target=self._run, args=(connected,), name=self._name, daemon=True).start()
+        self._ended: list[asyncio.Future[None]] = []
         try:
-            await connected.answer
+            await self._begin()
         except BaseException:
-            self._inbox.put(None)
+            self._end()
             raise
         self._open = True
         return self
@@ -92,8 +93,8 @@ class Worker(Generic[TaskT]):
     ) -> None:
         self._open = False
         self._hand_over()
-        self._inbox.put(None)
-        await self._ended
+        self._end()
+        await asyncio.gather(*self._ended)
 
     async def ask(self, task: TaskT) -> Any:
         """Have a task done, and return its outcome or raise it.
@@ -111,17 +112,31 @@ class Worker(Generic[TaskT]):
         self._gathered.append(request)
         return await request.answer
 
-    def _hand_over(self) -> None:
-        """Give the thread all that one turn of the event loop has asked for.
+    def _begin(self) -> asyncio.Future[None]:
+        """Begin a thread, and return what ends when it has connected."""
+        connected: Request[None] = Request(None, self._loop.create_future())
+        ended: asyncio.Future[None] = self._loop.create_future()
+        self._ended.append(ended)
+        Thread(target=self._run, args=(connected, ended), name=self._name, daemon=True).start()
+        return connected.answer
 
-        Given at once, the first request would wake the thread, which then contends with the loop
-        for the interpreter while the rest of its batch is still being made.
+    def _end(self) -> None:
+        for _ in self._ended:
+            self._inbox.put(None)
+
+    def _hand_over(self) -> None:
+        """Give the threads all that one turn of the event loop has asked for.
+
+        Given at once, the first request would wake a thread, which then contends with the loop for
+        the interpreter while the rest of its batch is still being made.
         """
+        if not self._inbox.empty() and len(self._ended) < self._threads:
+            self._begin().add_done_callback(asyncio.Future.exception)  # the others go on without it
         gathered, self._gathered = self._gathered, []
         if gathered:
             self._inbox.put(gathered)
 
-    def _run(self, connected: Request[None]) -> None:
+    def _run(self, connected: Request[None], ended: asyncio.Future[None]) -> None:
         try:
             with self._connect() as connection:
                 self._post(connected.deliver)
@@ -131,7 +146,7 @@ class Worker(Generic[TaskT]):
             connected.outcome = translated(error)
             self._post(connected.deliver)
         finally:
-            self._post(self._end)
+            self._post(Request(None, ended).deliver)
 
     def _gather(self) -> list[Request[TaskT]]:
         """Wait for a request and take what is there besides; return nothing at the end."""
@@ -158,10 +173,6 @@ class Worker(Generic[TaskT]):
     def _post(self, callback: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(callback)
-
-    def _end(self) -> None:
-        if not self._ended.done():
-            self._ended.set_result(None)
 
 
 def _deliver(batch: Sequence[Request[Any]]) -> None:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from operator import attrgetter
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy.engine import Connection, Row
 
-from pinguin_adapters.sqlmodel_store.errors import UnreadableNotification, is_trouble, translated
+from pinguin_adapters.sqlmodel_store.errors import (
+    Undone,
+    UnreadableNotification,
+    is_trouble,
+    translated,
+)
 from pinguin_adapters.sqlmodel_store.reader import One
 from pinguin_adapters.sqlmodel_store.rows import from_row, to_row
-from pinguin_adapters.sqlmodel_store.statements import BEFORE, DUE, DUE_IDS, SET_ASIDE, Bulk
+from pinguin_adapters.sqlmodel_store.signals import Wake
+from pinguin_adapters.sqlmodel_store.statements import (
+    BEFORE,
+    DUE,
+    DUE_IDS,
+    SET_ASIDE,
+    Bulk,
+    Values,
+)
 from pinguin_adapters.sqlmodel_store.worker import Request
-from pinguin_core.errors import PinguinError
+from pinguin_core.errors import PinguinError, StoreUnavailable
 from pinguin_core.message import Channel
 from pinguin_core.notification import Notification
 
@@ -26,11 +42,18 @@ class Write:
 
     Args:
         refusal: makes the error for a row that the statement refuses.
+        wake: when something of which channel is due once the row is there, if it then is.
     """
 
     bulk: Bulk
-    values: tuple[Any, ...]
+    values: Values
     refusal: Callable[[], PinguinError]
+    wake: Wake | None
+
+    @property
+    def turn(self) -> Turn:
+        """Its place in a transaction."""
+        return (self.bulk.turn, self.values[0])
 
     def run(self, connection: Connection) -> PinguinError | None:
         """Write it, by itself."""
@@ -47,10 +70,18 @@ class Claim:
     lease: timedelta
     limit: int
 
+    @property
+    def turn(self) -> Turn:
+        """Its place in a transaction: the last, since it alone never waits for others."""
+        return (sys.maxsize, "")
+
     def run(self, connection: Connection) -> Sequence[Notification] | PinguinError:
         """Claim and return; or, if some cannot be read, set those aside and return the error."""
         try:
             due = [from_row(row) for row in self._select(connection, DUE)]
+            due.sort(
+                key=attrgetter("wake_at")
+            )  # a row that had to be waited for stands where it once belonged
         except Exception:
             if unreadable := self._set_unreadable_aside(connection):
                 return unreadable[0]
@@ -79,29 +110,56 @@ class Claim:
 
 
 Task: TypeAlias = Write | Claim
+Turn: TypeAlias = tuple[int, str]
+"""Where a task stands in its transaction. All keep to one order, lest they wait for each other."""
+
+_MOST_TIMES: Final = 5
 
 
 class _Refused(Exception):
     """Not every row of a batch was written."""
 
 
-def commit(connection: Connection, requests: Sequence[Request[Task]]) -> None:
-    """Do everything in one transaction, durably.
+def commit(
+    connection: Connection,
+    requests: Sequence[Request[Task]],
+    announce: Callable[[Iterable[Wake]], None] | None = None,
+) -> None:
+    """Do everything in one transaction, durably, and announce what was queued.
 
     When something is refused, or cannot be stored, all is done again with a savepoint for each, so
     that it fails alone. When the database itself fails, so does everything: to try again is the
-    callers' decision, since a second fsync may succeed without having written a thing.
+    callers' decision, since a second fsync may succeed without having written a thing. Only what
+    was undone for certain is done again here, a few times.
     """
     try:
-        try:
-            _together(connection, requests)
-        except Exception as error:
-            if is_trouble(error):
-                raise
-            _apart(connection, requests)
+        _persistently(connection, sorted(requests, key=lambda request: request.task.turn))
     except Exception as error:  # noqa: BLE001 (whoever asked is told)
         for request in requests:
             request.outcome = translated(error)
+    else:
+        if announce:
+            announce(_wakes(requests))
+
+
+def _persistently(connection: Connection, requests: Sequence[Request[Task]]) -> None:
+    for _ in range(_MOST_TIMES - 1):
+        try:
+            return _once(connection, requests)
+        except Undone:
+            continue
+    return _once(connection, requests)
+
+
+def _once(connection: Connection, requests: Sequence[Request[Task]]) -> None:
+    for request in requests:
+        request.outcome = None
+    try:
+        _together(connection, requests)
+    except Exception as error:
+        if is_trouble(error):
+            raise
+        _apart(connection, requests)
 
 
 def _is_pointless(request: Request[Task]) -> bool:
@@ -110,11 +168,11 @@ def _is_pointless(request: Request[Task]) -> bool:
 
 
 def _together(connection: Connection, requests: Sequence[Request[Task]]) -> None:
-    writes: dict[Bulk, list[tuple[Any, ...]]] = defaultdict(list)
+    writes: dict[Bulk, list[Values]] = defaultdict(list)
     for request in requests:
         if isinstance(request.task, Write):
             writes[request.task.bulk].append(request.task.values)
-    with connection.begin():
+    with _transaction(connection):
         for bulk, rows in writes.items():
             if bulk.run(connection, rows) != len(rows):
                 raise _Refused
@@ -124,7 +182,7 @@ def _together(connection: Connection, requests: Sequence[Request[Task]]) -> None
 
 
 def _apart(connection: Connection, requests: Sequence[Request[Task]]) -> None:
-    with connection.begin():
+    with _transaction(connection):
         for request in requests:
             if not _is_pointless(request):
                 request.outcome = _alone(connection, request.task)
@@ -138,3 +196,27 @@ def _alone(connection: Connection, task: Task) -> object:
         if is_trouble(error):
             raise
         return translated(error)
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    """Commit at the end; what is lost from then on may have been stored, and is not `Undone`."""
+    is_ending = False
+    try:
+        with connection.begin():
+            yield
+            is_ending = True
+    except Undone as error:
+        if is_ending:
+            raise StoreUnavailable(f"{error} while it was storing, and may have stored") from None
+        raise
+
+
+def _wakes(requests: Sequence[Request[Task]]) -> Iterable[Wake]:
+    """Find the earliest moment of each channel at which something is due that was stored."""
+    earliest: dict[Channel, datetime] = {}
+    for request in requests:
+        if isinstance(request.task, Write) and request.task.wake and request.outcome is None:
+            channel, moment = request.task.wake
+            earliest[channel] = min(moment, earliest.get(channel, moment))
+    return earliest.items()

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.sql import ClauseElement
 from support.sqlmodel_stores import opened, raw, run
 
-from pinguin_adapters.sqlmodel_store.sqlite import writing_engine
-from pinguin_adapters.sqlmodel_store.statements import DUE, DUE_IDS, NEXT_WAKE, ONE, Statements
+from pinguin_adapters.sqlmodel_store.sqlite import overwrite_text, writing_engine
+from pinguin_adapters.sqlmodel_store.statements import DUE, DUE_IDS, NEXT_WAKE, ONE
 
 
 async def make(path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_question_is_one_search_of_an_index(
 def test_overwriting_searches_for_each_row_by_its_id(tmp_path: Path, count: int) -> None:
     path = tmp_path / "store.db"
     run(make(path))
-    steps = plan(path, Statements(writing_engine(path).dialect).overwrite.text(count))
+    steps = plan(path, overwrite_text(count))
     assert "SEARCH notification USING INDEX sqlite_autoindex_notification_1 (id=?)" in steps
     assert "SCAN notification" not in steps
     assert "TEMP B-TREE" not in steps

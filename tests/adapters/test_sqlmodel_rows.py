@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from support.sqlmodel_stores import opened
 
-from pinguin_adapters.sqlmodel_store.rows import Instant
+from pinguin_adapters.sqlmodel_store.columns import Instant
 from pinguin_core import (
     Cancelled,
     Email,

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from pinguin_adapters.sqlmodel_store.rows import Instant
+from pinguin_adapters.sqlmodel_store.columns import Instant, Name, Words
 
 revision = "0001"
 down_revision = None
@@ -13,19 +13,19 @@ def upgrade() -> None:
     """Make the table and its index."""
     op.create_table(
         "notification",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("channel", sa.Text(), nullable=False),
-        sa.Column("recipient", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("id", Name(), nullable=False),
+        sa.Column("channel", Name(), nullable=False),
+        sa.Column("recipient", Words(), nullable=False),
+        sa.Column("subject", Words(), nullable=False),
+        sa.Column("body", Words(), nullable=False),
         sa.Column("created_at", Instant(), nullable=False),
         sa.Column("updated_at", Instant(), nullable=False),
         sa.Column("scheduled_at", Instant(), nullable=True),
-        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("state", Name(), nullable=False),
         sa.Column("wake_at", Instant(), nullable=True),
         sa.Column("ended_at", Instant(), nullable=True),
-        sa.Column("provider_message_id", sa.Text(), nullable=False),
-        sa.Column("last_error", sa.Text(), nullable=False),
+        sa.Column("provider_message_id", Words(), nullable=False),
+        sa.Column("last_error", Words(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("retries", sa.Integer(), nullable=False),
         sa.Column("crashes", sa.Integer(), nullable=False),
@@ -33,6 +33,8 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sqlite_strict=True,
+        mysql_engine="InnoDB",
+        mariadb_engine="InnoDB",
     )
     op.create_index(
         "notification_wake",

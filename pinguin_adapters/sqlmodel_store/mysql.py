@@ -1,0 +1,236 @@
+"""MariaDB and MySQL, through PyMySQL: how they are connected to, and what they promise then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from itertools import chain
+from typing import Any, Final, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
+from sqlalchemy.pool import NullPool
+
+from pinguin_adapters.sqlmodel_store.errors import Undone, explain_errors, unstorable
+from pinguin_adapters.sqlmodel_store.rows import TABLE
+from pinguin_adapters.sqlmodel_store.signals import NoSignals
+from pinguin_adapters.sqlmodel_store.statements import (
+    BEFORE,
+    CHANGING,
+    COLUMNS,
+    KEY,
+    Statements,
+    Values,
+    parts,
+)
+from pinguin_core.errors import InvalidValue, PinguinError, StoreFull, StoreUnavailable
+
+_OLDEST: Final = {
+    True: (10, 6),
+    False: (8, 0, 4),
+}  # whether it is MariaDB: the first with JSON_TABLE
+_MOST_ROWS: Final = 64
+_LOCK: Final = "SELECT GET_LOCK(CONCAT('pinguin.', MD5(DATABASE())), 25)"
+_DEFAULTS: Final = {
+    "charset": "utf8mb4",
+    "connect_timeout": "5",  # seconds, and below
+    "read_timeout": "40",
+    "write_timeout": "40",
+}
+_SETTINGS: Final = (
+    "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+    "SET SESSION innodb_lock_wait_timeout = 5",
+)
+_Make: TypeAlias = Callable[[], PinguinError]
+_LOST: Final[_Make] = partial(Undone, "the connection to the database was lost")
+_BUSY: Final[_Make] = partial(Undone, "the database is too busy")
+_REFUSED: Final[_Make] = partial(StoreUnavailable, "the server refuses the login")
+_READ_ONLY: Final[_Make] = partial(StoreUnavailable, "the database may only be read")
+_FULL: Final[_Make] = partial(StoreFull, "the database or its disk is full")
+
+
+class _Taken(PinguinError):
+    """There is a row with this id."""
+
+
+_TROUBLE: Final[Mapping[int, _Make]] = {
+    1020: _BUSY,
+    1021: _FULL,
+    1040: partial(StoreUnavailable, "the server takes no more connections"),
+    1044: _REFUSED,
+    1045: _REFUSED,
+    1049: partial(StoreUnavailable, "the server has no such database"),
+    1053: _LOST,
+    1062: _Taken,
+    1114: _FULL,
+    1142: partial(StoreUnavailable, "the login lacks a right"),
+    1153: partial(
+        InvalidValue, "notification", "is larger than the server takes (max_allowed_packet)"
+    ),
+    1205: partial(StoreUnavailable, "the database is locked by another process"),
+    1213: _BUSY,
+    1290: _READ_ONLY,
+    1305: _BUSY,  # a deadlock took the savepoint away with the transaction
+    1698: _REFUSED,
+    1836: _READ_ONLY,
+    1927: _LOST,
+    2003: partial(StoreUnavailable, "no server answers there"),
+    2006: _LOST,
+    2013: _LOST,
+}  # https://mariadb.com/kb/en/mariadb-error-code-reference/
+_NO_TABLE: Final = 1146
+
+
+class MySql:
+    """A database of a server; see `Database`.
+
+    Raises:
+        InvalidValue: if the URL names none.
+    """
+
+    threads = 2
+
+    def __init__(self, url: URL) -> None:
+        if not url.database:
+            raise InvalidValue("database_url", "must name a database, as in mysql://host/database")
+        query = {**_DEFAULTS, **url.query}
+        url = url.set(drivername="mysql+pymysql", host=url.host or "localhost", query=query)
+        self._writing = _engine(url, "READ COMMITTED")  # whose locks leave the gaps between rows
+        self._reading = _engine(url, "AUTOCOMMIT")
+        self.name = f"{url.database} on {url.host}"
+        self.statements = Statements(self._writing.dialect, insert=_insert, overwrite=_overwrite)
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """See `Database.migrating`."""
+        with self._writing.connect() as connection:
+            _require_version(connection)
+            locked = connection.exec_driver_sql(_LOCK).scalar()
+            connection.commit()
+            if locked != 1:
+                raise StoreUnavailable("another process has been migrating it for long")
+            with connection.begin():
+                yield connection
+
+    def weaknesses(self, connection: Connection) -> Sequence[str]:
+        """See `Database.weaknesses`."""
+        settings = "innodb_flush_log_at_trx_commit", "log_bin", "sync_binlog"
+        chosen = ", ".join(f"@@GLOBAL.{name}" for name in settings)
+        flushes, logs, syncs = connection.exec_driver_sql(f"SELECT {chosen}").one()
+        weak = []
+        if flushes not in {1, 3}:
+            weak.append("set innodb_flush_log_at_trx_commit = 1")
+        if logs and syncs != 1:
+            weak.append("set sync_binlog = 1")
+        return [f"a power cut may take back what it committed: {remedy}" for remedy in weak]
+
+    def write(self) -> Connection:
+        """See `Database.write`."""
+        return self._writing.connect()
+
+    def read(self) -> Connection:
+        """See `Database.read`."""
+        return self._reading.connect()
+
+    def signals(self) -> NoSignals:
+        """See `Database.signals`."""
+        return NoSignals()
+
+
+def _engine(url: URL, isolation: Any) -> Engine:
+    engine = sa.create_engine(
+        url, poolclass=NullPool, isolation_level=isolation, hide_parameters=True
+    )
+    sa.event.listen(engine, "do_connect", _connect)
+    sa.event.listen(engine, "connect", _prepare)
+    explain_errors(engine, _explain)
+    return engine
+
+
+def _connect(dialect: sa.Dialect, _record: object, args: Any, options: Any) -> Any:
+    try:
+        return dialect.connect(*args, **options)
+    except TypeError:
+        problem = "has an option that PyMySQL does not know"
+        raise InvalidValue("database_url", problem) from None
+    except RuntimeError as error:
+        raise StoreUnavailable("the login needs a package: pip install 'pinguin[mysql]'") from error
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        for setting in _SETTINGS:
+            cursor.execute(setting)
+
+
+def _require_version(connection: Connection) -> None:
+    is_mariadb = bool(getattr(connection.dialect, "is_mariadb", False))
+    version = connection.dialect.server_version_info or ()
+    oldest = _OLDEST[is_mariadb]
+    if tuple(version)[: len(oldest)] < oldest:
+        kind = "MariaDB" if is_mariadb else "MySQL"
+        raise StoreUnavailable(f"{kind} {'.'.join(map(str, oldest))} or later is needed")
+
+
+def _explain(context: ExceptionContext) -> PinguinError | None:
+    code = _code(context.original_exception)
+    if code == _NO_TABLE:
+        return None  # SQLAlchemy looks for it when it is asked whether there is a table
+    if (known := _TROUBLE.get(code)) is not None:
+        context.is_disconnect = context.is_disconnect or known is _LOST
+        return known()
+    if isinstance(context.sqlalchemy_exception, sa.exc.DataError | sa.exc.IntegrityError):
+        return unstorable()
+    if context.is_disconnect:
+        return _LOST()
+    return StoreUnavailable(f"the database failed ({code or 'no code'})")
+
+
+def _code(error: BaseException) -> int:
+    first = error.args[0] if error.args else None
+    return first if isinstance(first, int) else 0
+
+
+def _insert(connection: Connection, rows: Sequence[Values]) -> int:
+    """Add rows. An id that is taken fails its statement: anything gentler hides other refusals."""
+    written = 0
+    for part in parts(rows, _MOST_ROWS):
+        try:
+            values = tuple(chain.from_iterable(part))
+            written += connection.exec_driver_sql(_insert_text(len(part)), values).rowcount
+        except _Taken:
+            break
+    return written
+
+
+@lru_cache
+def _insert_text(count: int) -> str:
+    row = f"({', '.join(['%s'] * len(COLUMNS))})"
+    return f"INSERT INTO {TABLE.name} ({', '.join(COLUMNS)}) VALUES {', '.join([row] * count)}"  # noqa: S608 (only names of columns)
+
+
+def _overwrite(connection: Connection, rows: Sequence[Values]) -> int:
+    """Compare and set. The driver counts the rows that were found, whether they changed or not."""
+    text = _overwrite_text(connection.dialect)
+    return sum(
+        connection.exec_driver_sql(text, (json.dumps(part, ensure_ascii=False),)).rowcount
+        for part in parts(rows)
+    )
+
+
+@lru_cache
+def _overwrite_text(dialect: sa.Dialect) -> str:
+    names = [*CHANGING, BEFORE]
+    types = {column.name: column.type.compile(dialect) for column in TABLE.columns}
+    types[BEFORE] = types["version"]
+    columns = ", ".join(
+        f"{name} {types[name]} PATH '$[{place}]' ERROR ON ERROR" for place, name in enumerate(names)
+    )
+    sets = ", ".join(f"old.{name} = new.{name}" for name in CHANGING if name != KEY)
+    return (
+        f"UPDATE {TABLE.name} AS old JOIN JSON_TABLE(%s, '$[*]' COLUMNS ({columns})) AS new"  # noqa: S608 (only names of columns)
+        f" ON old.{KEY} = new.{KEY} AND old.version = new.{BEFORE} SET {sets}"
+    )

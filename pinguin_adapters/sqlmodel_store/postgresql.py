@@ -1,0 +1,241 @@
+"""PostgreSQL, through psycopg: how it is connected to, and what it is made to promise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
+from sqlalchemy.pool import NullPool
+
+from pinguin_adapters.sqlmodel_store.errors import Undone, explain_errors, unstorable
+from pinguin_adapters.sqlmodel_store.listening import PostgreSqlSignals
+from pinguin_adapters.sqlmodel_store.rows import TABLE
+from pinguin_adapters.sqlmodel_store.statements import (
+    BEFORE,
+    CHANGING,
+    COLUMNS,
+    KEY,
+    Run,
+    Statements,
+    Values,
+    parts,
+)
+from pinguin_core.errors import InvalidValue, PinguinError, StoreFull, StoreUnavailable
+
+_PATIENCE: Final = 40.0  # seconds after which a server that says nothing is given up
+_MIGRATION_LOCK: Final = int.from_bytes(b"pinguin")
+_DEFAULTS: Final = {
+    "application_name": "pinguin",
+    "client_encoding": "utf8",
+    "connect_timeout": "5",  # seconds
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",  # milliseconds
+}
+_SETTINGS: Final = """
+SET TIME ZONE 'UTC';
+SET statement_timeout = '30s';
+SET lock_timeout = '5s';
+SET idle_in_transaction_session_timeout = '60s';
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'
+"""
+_TROUBLE: Final[dict[str, tuple[type[PinguinError], str]]] = {
+    "08": (Undone, "the connection to the database was lost"),
+    "25006": (StoreUnavailable, "the database may only be read"),
+    "28": (StoreUnavailable, "the server refuses the login"),
+    "3D000": (StoreUnavailable, "the server has no such database"),
+    "40001": (Undone, "the database is too busy"),
+    "40P01": (Undone, "the database is too busy"),
+    "42501": (StoreUnavailable, "the login lacks a right"),
+    "42P01": (StoreUnavailable, "its tables are missing"),
+    "53100": (StoreFull, "the database's disk is full"),
+    "53300": (StoreUnavailable, "the server takes no more connections"),
+    "55P03": (StoreUnavailable, "the database is locked by another process"),
+    "57014": (StoreUnavailable, "the database took too long"),
+    "57P": (Undone, "the server is starting or stopping"),
+}  # by SQLSTATE, or how one begins (https://www.postgresql.org/docs/current/errcodes-appendix.html)
+_UNSTORABLE: Final = ("22", "23", "54")
+_REFUSALS: Final = {
+    "authentication": "the server refuses the login",
+    "password": "the server refuses the login",
+    "pg_hba": "the server refuses the login",
+    "role ": "the server refuses the login",
+    "too many": "the server takes no more connections",
+    "database ": "the server has no such database",
+    "resolve": "the name of the server is unknown",
+    "translate": "the name of the server is unknown",
+    "refused": "no server listens there",
+    "timeout": "the server does not answer",
+    "certificate": "the server cannot prove who it is",
+    "SSL": "the server does not agree about TLS",
+    "starting up": "the server is starting or stopping",
+    "shutting down": "the server is starting or stopping",
+}  # in this order: what a refused connection has no SQLSTATE for
+_WEAKNESSES: Final = {
+    ("fsync", "off"): "a power cut may destroy it: set fsync = on",
+    ("full_page_writes", "off"): "a power cut may destroy it: set full_page_writes = on",
+    ("server_encoding", "SQL_ASCII"): "it does not know its characters: make it with UTF8",
+}
+
+
+class PostgreSql:
+    """A database of a server; see `Database`."""
+
+    threads = 2
+
+    def __init__(self, url: URL) -> None:
+        self._url = url.set(drivername="postgresql+psycopg", query={**_DEFAULTS, **url.query})
+        self._writing = _engine(self._url, "READ COMMITTED")
+        self._reading = _engine(self._url, "AUTOCOMMIT")
+        self.name = f"{url.database or url.username} on {url.host or 'this machine'}"
+        self.statements = Statements(
+            self._writing.dialect, insert=_running(_insert()), overwrite=_running(_overwrite())
+        )
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """See `Database.migrating`."""
+        with self._writing.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '25s'")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+            yield connection
+
+    def weaknesses(self, connection: Connection) -> Sequence[str]:
+        """See `Database.weaknesses`."""
+        return [
+            remedy
+            for (name, weak), remedy in _WEAKNESSES.items()
+            if connection.exec_driver_sql(f"SHOW {name}").scalar() == weak
+        ]
+
+    def write(self) -> Connection:
+        """See `Database.write`."""
+        return self._writing.connect()
+
+    def read(self) -> Connection:
+        """See `Database.read`."""
+        return self._reading.connect()
+
+    def signals(self) -> PostgreSqlSignals:
+        """See `Database.signals`."""
+        _, options = self._writing.dialect.create_connect_args(self._url)
+        return PostgreSqlSignals(lambda: _Bounded.connect(**options, autocommit=True))
+
+
+class _Bounded(psycopg.Connection[tuple[Any, ...]]):
+    """Gives up a server that is silent for long: its system may live on and acknowledge bytes."""
+
+    def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **options: Any) -> Any:
+        """Wait for the server, but not for ever."""
+        return super().wait(self._within(gen), *arguments, **options)
+
+    def _within(self, waiting: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        deadline = time.monotonic() + _PATIENCE
+        try:
+            state = next(waiting)
+            while True:
+                ready = yield state
+                if time.monotonic() > deadline:
+                    self.close()
+                    raise psycopg.OperationalError("the server does not answer")
+                state = waiting.send(ready)
+        except StopIteration as end:
+            return end.value
+
+
+def _engine(url: URL, isolation: Any) -> Engine:
+    engine = sa.create_engine(
+        url,
+        poolclass=NullPool,
+        isolation_level=isolation,
+        hide_parameters=True,
+        use_native_hstore=False,
+    )
+    sa.event.listen(engine, "do_connect", _connect)
+    sa.event.listen(engine, "connect", _prepare)
+    explain_errors(engine, _explain)
+    return engine
+
+
+def _connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> Any:
+    return _Bounded.connect(**options)
+
+
+def _prepare(connection: psycopg.Connection[tuple[Any, ...]], _record: object) -> None:
+    before, connection.autocommit = connection.autocommit, True
+    connection.execute(_SETTINGS)
+    durability = connection.execute("SHOW synchronous_commit").fetchone()
+    connection.autocommit = before
+    if durability == ("off",):
+        connection.close()
+        raise StoreUnavailable(
+            "the server does not promise to keep what it commits (synchronous_commit)"
+        )
+
+
+def _explain(context: ExceptionContext) -> PinguinError:
+    error = context.original_exception
+    state = getattr(error, "sqlstate", None)
+    if context.connection is None and state is None:
+        return _refusal(str(error))
+    if context.is_disconnect:
+        return Undone("the connection to the database was lost")
+    if state is None or state.startswith(_UNSTORABLE):
+        return unstorable()
+    for length in (5, 3, 2):
+        if known := _TROUBLE.get(state[:length]):
+            return known[0](known[1])
+    return StoreUnavailable(f"the database failed ({state})")
+
+
+def _refusal(text: str) -> PinguinError:
+    """Say why there is no connection, without the server's text, which names the login."""
+    if "connection option" in text or "invalid" in text:
+        return InvalidValue("database_url", "has an option that PostgreSQL's driver does not know")
+    reasons = (reason for word, reason in _REFUSALS.items() if word in text)
+    return StoreUnavailable(next(reasons, "there is no connection to the server"))
+
+
+def _insert() -> str:
+    values = _columns(COLUMNS)
+    return (
+        f"INSERT INTO {TABLE.name} ({', '.join(COLUMNS)}) SELECT * FROM unnest({values})"  # noqa: S608 (only names of columns)
+        f" ON CONFLICT ({KEY}) DO NOTHING"
+    )
+
+
+def _overwrite() -> str:
+    names = [*CHANGING, BEFORE]
+    sets = ", ".join(f"{name} = new.{name}" for name in CHANGING if name != KEY)
+    return (
+        f"UPDATE {TABLE.name} SET {sets} FROM unnest({_columns(names)}) AS new({', '.join(names)})"  # noqa: S608 (only names of columns)
+        f" WHERE {TABLE.name}.{KEY} = new.{KEY} AND {TABLE.name}.version = new.{BEFORE}"
+    )
+
+
+def _columns(names: Sequence[str]) -> str:
+    """Write a parameter for each column, which takes an array: one text for any number of rows."""
+    types = {column.name: column.type.compile(_DIALECT) for column in TABLE.columns}
+    types[BEFORE] = types["version"]
+    return ", ".join(f"%s::{types[name]}[]" for name in names)
+
+
+_DIALECT: Final = sa.make_url("postgresql+psycopg://").get_dialect()()
+
+
+def _running(text: str) -> Run:
+    def run(connection: Connection, rows: Sequence[Values]) -> int:
+        return sum(connection.exec_driver_sql(text, _arrays(part)).rowcount for part in parts(rows))
+
+    return run
+
+
+def _arrays(rows: Sequence[Values]) -> tuple[list[Any], ...]:
+    return tuple([list(column) for column in zip(*rows, strict=True)])
