@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,6 +30,7 @@ async def serve_until_stopped(
     """Run the service until SIGTERM or SIGINT; a second one ends the process at once."""
     loop = asyncio.get_running_loop()
     logs.catch_strays(loop)
+    _allow_many_files()
     stopping = _stop_on_signals(loop)
     async with running(settings, sandbox_folder=sandbox_folder) as service:
         for channel, remedy in disabled_channels(settings).items():
@@ -45,6 +48,16 @@ async def serve_until_stopped(
         await stopping.wait()
         logs.record("INFO", "service.stopping")
     logs.record("INFO", "service.stopped")
+
+
+def _allow_many_files() -> None:
+    """Take all file descriptors that the system allows: each connection needs one.
+
+    The usual 1,024 are for programs that call `select`, and some of ours are the providers'.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def run(main: Coroutine[Any, Any, ResultT]) -> ResultT:

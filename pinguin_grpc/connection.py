@@ -64,10 +64,14 @@ class ServerConnection(H2Protocol):
         super().connection_made(self.transport)
         self.processor = self.events = _Events(self.calls, self.connection, self._shared.limits)
         self._connections.add(self)
+        limits = self._shared.limits
         if self._shared.draining:
             self.close()
             return
-        handshake = self._shared.limits.handshake.total_seconds()
+        if len(self._connections) > limits.connections:
+            self.close(ErrorCodes.ENHANCE_YOUR_CALM)
+            return
+        handshake = limits.handshake.total_seconds()
         self._watch = self._loop.call_later(handshake, self._close_if_idle)
 
     def data_received(self, data: bytes) -> None:

@@ -26,6 +26,7 @@ class Limits:
         message_bytes: the largest request, before and after it is inflated.
         call: how long a call with one answer may take, its request's arrival included, whatever
             deadline its caller set.
+        connections: how many there may be at once; more are closed as they come.
         handshake: how long a new connection may take to speak HTTP/2.
         idle: after how long without a call a connection is closed.
         stranger: the same for a connection on which no call had a token yet; calls without one do
@@ -36,6 +37,7 @@ class Limits:
 
     message_bytes: int = 4 * MIB
     call: timedelta = timedelta(seconds=60)
+    connections: int = 4096
     handshake: timedelta = timedelta(seconds=10)
     idle: timedelta = timedelta(hours=1)
     stranger: timedelta = timedelta(minutes=1)

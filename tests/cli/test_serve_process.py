@@ -1,8 +1,10 @@
 """`pinguin serve` as a process: how it starts, refuses to start, and stops."""
 
 import os
+import resource
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +35,18 @@ def test_it_says_where_it_listens_and_what_it_sends(tmp_path: Path, shell: Shell
     assert (tmp_path / "data" / "x.db").exists()
     assert finished.code == 0
     assert '"service.stopped"' in finished.err.splitlines()[-1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the limits of others")
+def test_it_may_have_as_many_connections_as_the_system_allows(tmp_path: Path) -> None:
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(few, most // 2), most))
+    try:
+        with Service(tmp_path, RELAY) as service:
+            limits = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+    assert limits == (most, most)
 
 
 def test_what_was_accepted_outlives_the_process(tmp_path: Path, shell: Shell) -> None:

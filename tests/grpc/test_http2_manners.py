@@ -277,6 +277,24 @@ async def test_a_connection_that_says_nothing_is_closed() -> None:
 
 
 @patient
+async def test_one_connection_too_many_is_closed_and_the_others_serve_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(MemoryRepository()) as service:
+        limits = Limits(connections=1)
+        monkeypatch.setattr(service.server._shared, "limits", limits)
+        async with (
+            raw_connection(service.port) as first,
+            raw_connection(service.port) as second,
+        ):
+            assert await serves_on(first)
+            await second.until_closed()
+
+            assert second.goaways == [(0, ErrorCodes.ENHANCE_YOUR_CALM)]
+            assert await serves_on(first)
+
+
+@patient
 async def test_a_connection_without_a_token_is_closed_however_often_it_calls() -> None:
     async with (
         serving(MemoryRepository()) as service,
