@@ -14,6 +14,10 @@ from grpclib.exceptions import GRPCError
 from pinguin_grpc.wire_format import MalformedMessage
 
 MIB: Final = 1 << 20
+MAX_REQUEST: Final = 4_000_000
+"""Bytes of a request: so few that the answer, which repeats it and adds to it, fits into the 4 MiB
+that gRPC's usual clients receive. An answer that does not reach its caller invites a second try."""
+
 _PREFIX: Final = 5  # a flag and a length of four bytes
 _GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way to ask for gzip's header
 
@@ -35,7 +39,7 @@ class Limits:
         unread_bytes: how much of our answers a connection may leave unread.
     """
 
-    message_bytes: int = 4 * MIB
+    message_bytes: int = MAX_REQUEST
     call: timedelta = timedelta(seconds=60)
     connections: int = 4096
     handshake: timedelta = timedelta(seconds=10)

@@ -16,7 +16,7 @@ from pinguin_grpc.calls import Shared
 from pinguin_grpc.connection import ServerConnection
 from pinguin_grpc.drain import drain
 from pinguin_grpc.health import Health
-from pinguin_grpc.limits import MIB, Limits
+from pinguin_grpc.limits import MAX_REQUEST, Limits
 from pinguin_grpc.listening import TlsFiles, bind, tls_context
 from pinguin_grpc.reflection import with_reflection
 from pinguin_grpc.service import NotificationCalls
@@ -33,7 +33,8 @@ class GrpcServer:
         tokens: the bearer tokens that are accepted; one or more.
         tls: without it, everything travels in clear.
         observer: told of errors that are no caller's fault.
-        max_message_bytes: the largest request that is accepted.
+        max_message_bytes: the largest request that is accepted; the answer repeats it, and clients
+            usually receive at most 4 MiB.
 
     Raises:
         InvalidValue: if a token is unusable, or there is none.
@@ -46,7 +47,7 @@ class GrpcServer:
         tokens: Sequence[str],
         tls: TlsFiles | None = None,
         observer: Observer | None = None,
-        max_message_bytes: int = 4 * MIB,
+        max_message_bytes: int = MAX_REQUEST,
     ) -> None:
         self._authorise = BearerAuth(tokens)
         self._service = service

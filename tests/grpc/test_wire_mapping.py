@@ -22,6 +22,7 @@ from pinguin_core import (
 )
 from pinguin_core.testing.fakes import NOON
 from pinguin_grpc.codec import decode, encode, make
+from pinguin_grpc.limits import MAX_REQUEST, MIB
 from pinguin_grpc.mapping import TYPES, message_from_wire, to_wire
 from pinguin_grpc.wire.pinguin import (
     NotificationRequest,
@@ -157,3 +158,16 @@ def test_internationalised_and_special_domains_are_accepted(address: str) -> Non
 
 def test_every_channel_has_a_type_on_the_wire() -> None:
     assert set(Channel) == TYPES.keys()
+
+
+def test_the_answer_to_the_largest_request_fits_what_clients_receive() -> None:
+    """Or the caller would take for refused what was accepted, and send it again."""
+    overhead = len(encode(make(NotificationRequest, recipient="ada@example.com"))) + 5
+    body = "x" * (MAX_REQUEST - overhead)  # its tag takes a byte, its length four
+    request = make(NotificationRequest, recipient="ada@example.com", message=body)
+    message, _ = message_from_wire(request)
+    queued = Notification.queue(NotificationId("n" * 64), message, NOON, NOON)
+    refused = queued.start(NOON, LEASE).fail(PermanentDeliveryError("€" * 1000), NOON, Once())
+
+    assert len(encode(request)) == MAX_REQUEST
+    assert len(encode(to_wire(refused))) < 4 * MIB
