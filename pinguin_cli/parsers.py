@@ -31,6 +31,7 @@ _WHOLE = re.compile(r"[0-9]{1,9}")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_SERVER_URL = re.compile(r"postgres(ql)?(\+psycopg)?://|(mysql|mariadb)(\+pymysql)?://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +218,41 @@ def database_path(text: str) -> Path:
     return Path(text)
 
 
-def database_url(text: str) -> str:
-    """Read the address of a supported database."""
+def database_url(text: str) -> SecretStr:
+    """Read the address of a supported database, which may hold a password."""
+    if _SERVER_URL.match(text):
+        return SecretStr(_server_url(text))
     scheme, separator, path = text.partition(":///")
     if scheme != "sqlite" or not separator:
-        raise ValueError("must begin with sqlite:///; no other database is supported yet")
+        raise ValueError(
+            "must begin with sqlite:///, postgresql://, mysql:// or mariadb://, "
+            "as in postgresql://user:password@db.example.com/pinguin"
+        )
     if path in {"", ":memory:"}:
         raise ValueError("must name a file, as in sqlite:////var/lib/pinguin/pinguin.db")
-    return f"sqlite:///{database_path(path)}"
+    return SecretStr(f"sqlite:///{database_path(path)}")
+
+
+def without_secrets(url: str) -> str:
+    """Return the address of a database without its login and options."""
+    if not _SERVER_URL.match(url):
+        return url
+    scheme, _, rest = url.partition("?")[0].partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def _server_url(text: str) -> str:
+    try:
+        parts = urlsplit(line(text))
+        is_whole = parts.port != 0 and len(parts.path) > 1
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ValueError(
+            "must name server and database, as in postgresql://user:password@db.example.com/pinguin"
+            " (in a password, write %40 for @, %2F for /, %3A for : and %25 for %)"
+        )
+    return text
 
 
 def _ip_version_6(text: str) -> ipaddress.IPv6Address:

@@ -36,12 +36,14 @@ async def serve_until_stopped(
         for channel, remedy in disabled_channels(settings).items():
             if channel not in service.channels:
                 logs.record("WARNING", "channel.disabled", channel=channel.value, remedy=remedy)
+        for remedy in service.weaknesses:
+            logs.record("WARNING", "database.weak", remedy=remedy)
         logs.record(
             "INFO",
             "service.ready",
             address=str(service.address),
             channels=", ".join(channel.value for channel in service.channels),
-            database=settings.database,
+            database=settings.shown_database,
             tls=settings.grpc_tls_cert_file is not None,
         )
         on_ready(service)

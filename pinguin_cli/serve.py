@@ -19,7 +19,7 @@ from pinguin_cli.container import Container, disabled_channels
 from pinguin_cli.parsers import Address
 from pinguin_cli.sandbox import Sandbox
 from pinguin_cli.settings import ServerSettings
-from pinguin_core import Channel, InvalidValue, PinguinError, StoreUnavailable
+from pinguin_core import Channel, InvalidValue, PinguinError, StoreFull, StoreUnavailable
 from pinguin_grpc.server import GrpcServer
 
 _CALLS_DRAIN: Final = timedelta(seconds=1)
@@ -38,11 +38,13 @@ class Running:
         address: where, with the real port.
         channels: what it can send.
         sandbox: its providers, if they are inside the process.
+        weaknesses: which settings of the database break promises, and how they should be.
     """
 
     address: Address
     channels: tuple[Channel, ...]
     sandbox: Sandbox | None
+    weaknesses: Sequence[str]
 
 
 @asynccontextmanager
@@ -67,15 +69,18 @@ async def running(
         if sandbox_folder is not None:
             sandbox = await _sandbox(sandbox_folder, stack)
             settings = settings.model_copy(update=dict(sandbox.settings))
-        container = Container(settings=settings, repository=await _store(settings, stack))
+        store = await _store(settings, stack)
+        container = Container(settings=settings, repository=store)
         for sender in _senders(container):
             await stack.enter_async_context(sender)
+        store.subscribe(container.dispatcher().wake_at)
         await stack.enter_async_context(container.dispatcher())
         server = await _listening(container.server, settings)
         stack.push_async_callback(server.drain, _CALLS_DRAIN)
         disabled = disabled_channels(settings)
         channels = tuple(channel for channel in Channel if channel not in disabled)
-        yield Running(Address(settings.grpc_listen_addr.host, server.port), channels, sandbox)
+        address = Address(settings.grpc_listen_addr.host, server.port)
+        yield Running(address, channels, sandbox, store.warnings)
 
 
 async def _sandbox(folder: Path, stack: AsyncExitStack) -> Sandbox:
@@ -91,7 +96,7 @@ async def _store(settings: ServerSettings, stack: AsyncExitStack) -> SqlModelNot
     try:
         store = SqlModelNotificationRepository.open(settings.database)
         return await stack.enter_async_context(store)
-    except (InvalidValue, StoreUnavailable) as error:
+    except (InvalidValue, StoreFull, StoreUnavailable) as error:
         named = (
             "DATABASE_URL" if settings.database_url else f"DATABASE_PATH ({settings.database_path})"
         )

@@ -111,7 +111,7 @@ class ServerSettings(_Settings):
     )
 
     database_path: Annotated[Path, PlainValidator(parsers.database_path)] = Path("pinguin.db")
-    database_url: Annotated[str, PlainValidator(parsers.database_url)] | None = None
+    database_url: Annotated[SecretStr, PlainValidator(parsers.database_url)] | None = None
     log_level: Annotated[
         str, PlainValidator(parsers.one_of("DEBUG", "INFO", "WARN", "ERROR", warning="WARN"))
     ] = "INFO"
@@ -144,8 +144,15 @@ class ServerSettings(_Settings):
 
     @property
     def database(self) -> str:
-        """The database's URL, wherever it was set."""
-        return self.database_url or f"sqlite:///{self.database_path}"
+        """The database's URL, wherever it was set, with its password."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.database_path}"
+
+    @property
+    def shown_database(self) -> str:
+        """The same for everybody's eyes."""
+        return parsers.without_secrets(self.database)
 
     @property
     def missing_for_email(self) -> Sequence[str]:

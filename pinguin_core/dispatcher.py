@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Final, Self
 
@@ -102,8 +102,16 @@ class Dispatcher:
 
         Call it on the event loop that the dispatcher runs on.
         """
-        if (lane := self._lanes.get(notification.channel)) and notification.wake_at is not None:
-            lane.wake(notification.wake_at)
+        if notification.wake_at is not None:
+            self.wake_at(notification.channel, notification.wake_at)
+
+    def wake_at(self, channel: Channel, moment: datetime) -> None:
+        """Learn when something of a channel is due that another process stored; see `wake`.
+
+        A store that can tell is given this method to call; otherwise the store is polled.
+        """
+        if lane := self._lanes.get(channel):
+            lane.wake(moment)
 
     async def __aenter__(self) -> Self:
         if self._running:

@@ -98,13 +98,31 @@ def test_other_machines_may_connect_if_it_is_safe(
         ("MAX_RETRIES", "0", 0),
         ("TWILIO_BASE_URL", "http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
         ("TWILIO_BASE_URL", "https://proxy.example.com/twilio", "https://proxy.example.com/twilio"),
-        ("DATABASE_URL", "sqlite:////var/lib/pinguin.db", "sqlite:////var/lib/pinguin.db"),
     ],
 )
 def test_forms_that_are_understood(
     set_environment: Environment, name: str, value: str, read_as: object
 ) -> None:
     assert getattr(read(set_environment, **{name: value}), name.lower()) == read_as
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:////var/lib/pinguin@home.db", "sqlite:////var/lib/pinguin@home.db"),
+        ("postgresql://db.example.com/x", "postgresql://db.example.com/x"),
+        ("postgres://u:p@ss@db.example.com:5433/x", "postgres://db.example.com:5433/x"),
+        ("postgresql+psycopg:///x?host=/run&password=p@ss", "postgresql+psycopg:///x"),
+        ("mysql://u:p@ss@[::1]/x?ssl_ca=/etc/ca.pem", "mysql://[::1]/x"),
+        ("mariadb+pymysql://u@db/x", "mariadb+pymysql://db/x"),
+    ],
+)
+def test_databases_that_are_supported_are_shown_without_their_secrets(
+    set_environment: Environment, url: str, shown: str
+) -> None:
+    settings = read(set_environment, DATABASE_URL=url)
+    assert (settings.database, settings.shown_database) == (url, shown)
+    assert "p@ss" not in repr(settings)
 
 
 def test_the_url_of_the_database_wins_over_its_path(set_environment: Environment) -> None:

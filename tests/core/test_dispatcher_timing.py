@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ from support.dispatching import HeldSender, Scene
 from support.samples import BUSY, LEASE, TICK, queued
 from support.settling import run, settled
 
-from pinguin_core import Email, NotificationId, Receipt
+from pinguin_core import Channel, Dispatcher, Email, NotificationId, Receipt
 from pinguin_core.testing.fakes import NOON, ManualClock
 
 SECOND = timedelta(seconds=1)
@@ -37,6 +37,50 @@ def test_new_work_is_delivered_at_once_without_the_clock_moving() -> None:
             await scene.store.add(queued())
             await settled()
             assert scene.attempted() == []
+            dispatcher.wake(queued())
+            await settled()
+            assert await scene.state_of() == "Sent"
+
+    run(test())
+
+
+def test_what_another_process_is_said_to_have_stored_is_delivered_at_once() -> None:
+    async def test() -> None:
+        scene = Scene()
+        async with scene.dispatcher() as dispatcher:
+            await settled()
+            await scene.store.add(queued())
+            dispatcher.wake_at(Channel.SMS, NOON)
+            await settled()
+            assert scene.attempted() == []
+            dispatcher.wake_at(Channel.EMAIL, NOON)
+            await settled()
+            assert await scene.state_of() == "Sent"
+
+    run(test())
+
+
+def test_what_is_said_to_be_stored_on_a_channel_without_a_sender_is_left_alone() -> None:
+    async def test() -> None:
+        scene = Scene()
+        dispatcher = Dispatcher(scene.store, clock=scene.clock)
+        async with dispatcher:
+            dispatcher.wake_at(Channel.EMAIL, NOON)
+            await settled()
+        assert scene.store.calls == []
+
+    run(test())
+
+
+def test_a_rumour_of_work_that_is_not_there_does_no_harm() -> None:
+    async def test() -> None:
+        scene = Scene()
+        async with scene.dispatcher() as dispatcher:
+            await settled()
+            dispatcher.wake_at(Channel.EMAIL, datetime.min.replace(tzinfo=UTC))
+            await settled()
+            assert scene.attempted() == []
+            await scene.store.add(queued())
             dispatcher.wake(queued())
             await settled()
             assert await scene.state_of() == "Sent"
