@@ -9,7 +9,7 @@ import os
 import re
 import ssl
 from datetime import timedelta
-from typing import cast
+from typing import Final, cast
 
 import aiosmtplib
 
@@ -20,6 +20,7 @@ from pinguin_adapters.smtp_sender.replies import Phase, Reply, refusal, trouble
 from pinguin_core.errors import DeliveryError
 from pinguin_core.masking import scrub
 
+_CODES: Final = range(200, 600)  # RFC 5321 4.2
 _ERRNO = re.compile(r"\[Errno ([0-9]+)\]")
 
 
@@ -118,6 +119,8 @@ class Connector:
 
     def _explain(self, error: Exception, phase: Phase) -> DeliveryError:
         if isinstance(error, aiosmtplib.SMTPResponseException):
+            if error.code not in _CODES:  # aiosmtplib makes one up of what is none
+                return trouble(phase, "the relay's reply is unintelligible")
             return refusal(phase, Reply(error.code, error.message), self._secrets())
         if isinstance(error, TimeoutError):
             return trouble(phase, "timed out")
