@@ -31,6 +31,7 @@ _WHOLE = re.compile(r"[0-9]{1,9}")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_UNFIT_FOR_URL = re.compile("[\x00-\x1f\x7f-\x9f?%]")
 _SERVER_URL = re.compile(r"postgres(ql)?(\+psycopg)?://|(mysql|mariadb)(\+pymysql)?://")
 
 
@@ -212,9 +213,14 @@ def authorities(text: str) -> Path:
 
 
 def database_path(text: str) -> Path:
-    """Read the path of the SQLite file; a `?` would begin the options of its URL."""
-    if "?" in text or _CONTROL.search(text) or text.endswith("/") or Path(text).is_dir():
-        raise ValueError("must be the path of a file, without '?', as in /var/lib/pinguin.db")
+    """Read the path of the SQLite file.
+
+    In its URL a `?` would begin the options, and `%41` be an `A` to some versions of SQLAlchemy.
+    """
+    if _UNFIT_FOR_URL.search(text) or text.endswith("/") or Path(text).is_dir():
+        raise ValueError(
+            "must be the path of a file, without '?' and '%', as in /var/lib/pinguin.db"
+        )
     return Path(text)
 
 

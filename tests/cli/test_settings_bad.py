@@ -34,6 +34,7 @@ BAD_BY_ITSELF = [
     ("NOTIFICATION_AUTH_TOKEN", "schlüssel", TOKEN),
     ("NOTIFICATION_AUTH_TOKEN", "bell\x07", TOKEN),
     ("DATABASE_PATH", "what?.db", PATH),
+    ("DATABASE_PATH", "100%41.db", PATH),
     ("DATABASE_PATH", "folder/", PATH),
     ("DATABASE_PATH", ".", PATH),
     ("DATABASE_URL", "pinguin.db", "must begin with sqlite:///"),
