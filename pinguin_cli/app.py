@@ -27,6 +27,7 @@ from pinguin_core import (
     PinguinError,
     Sms,
 )
+from pinguin_core.values import require_aware
 
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
@@ -114,7 +115,7 @@ def _moment(text: str) -> datetime:
             "must be a time with its zone as in RFC 3339, such as 2030-01-01T09:00:00Z"
         )
     try:
-        return datetime.fromisoformat(text.upper())
+        return require_aware(datetime.fromisoformat(text.upper()), "--at")
     except ValueError:
         raise typer.BadParameter("there is no such date or time") from None
 

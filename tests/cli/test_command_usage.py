@@ -46,6 +46,7 @@ def test_without_a_command_it_explains_itself(shell: Shell) -> None:
         (["send", *ADA, "--at", "2030-01-01T09:00:00"], "'--at': must be a time with its zone"),
         (["send", *ADA, "--at", "2030-02-30T09:00:00Z"], "'--at': there is no such date"),
         (["send", *ADA, "--at", "2030-01-01T09:00:00+99:00"], "'--at': there is no such date"),
+        (["send", *ADA, "--at", "0001-01-01T00:00:00+14:00"], "'--at': there is no such date"),
         (["send", "--to", "ada", "--message", "x"], "Invalid value for --to: must be one e-mail"),
         (["send", "--to", "", "--message", "x"], "Invalid value for --to: must not be empty"),
         (["send", *ADA[:2], "--message", " "], "Invalid value for --message: must not be empty"),
