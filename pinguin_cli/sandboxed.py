@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import shlex
+import sys
 from pathlib import Path
+from shutil import which
 
 from pydantic import SecretStr
 
@@ -44,15 +47,22 @@ def _introduce(service: Running, folder: Path, token: str | None) -> None:
     if service.address != ClientSettings.model_fields["grpc_server_addr"].default:
         variables["GRPC_SERVER_ADDR"] = str(service.address)
     words = [f"{name}={value}" for name, value in variables.items()]
-    command = "pinguin send --to ada@example.com --subject Hello --message 'It works'"
+    words.append(_command())
+    words.append("send --to ada@example.com --subject Hello --message 'It works'")
     out().print(
         block(
             [
                 ("Sandbox", f"nothing leaves this machine; messages are kept in {folder}/"),
                 ("Address", str(service.address)),
                 ("Token", token or "as NOTIFICATION_AUTH_TOKEN is set"),
-                ("Try", " ".join([*words, command])),
+                ("Try", " ".join(words)),
                 ("Stop", "Ctrl-C"),
             ]
         )
     )
+
+
+def _command() -> str:
+    """Return by what a shell here finds this program: its name, what was typed, or Python."""
+    name = next((name for name in ("pinguin", sys.argv[0]) if which(name)), None)
+    return shlex.join([name] if name else [sys.executable, "-m", "pinguin_cli"])

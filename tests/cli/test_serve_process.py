@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.certificates import write_certificate
-from support.commands import PATIENCE, Service, Shell
+from support.commands import PATIENCE, Service, Shell, environment
 
 TOKEN = {"NOTIFICATION_AUTH_TOKEN": "correct-token"}
 RELAY = {**TOKEN, "SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1", "FROM_EMAIL": "a@example.com"}
@@ -155,15 +156,22 @@ def test_tls_on_both_sides(tmp_path: Path, shell: Shell) -> None:
 
 
 def test_a_sandbox_makes_up_a_token_and_shows_how_to_send(tmp_path: Path) -> None:
-    """Whoever pastes the line that it prints has sent something."""
-    with Service(tmp_path, {}, ("--sandbox",)) as service:
+    """Whoever pastes the line that it prints sends something, wherever the program is installed."""
+    elsewhere = {"PATH": os.defpath}
+    with Service(tmp_path, elsewhere, ("--sandbox",)) as service:
         finished = service.stop()
     (line,) = [line for line in finished.out.splitlines() if line.startswith("Try")]
-    assert f"GRPC_SERVER_ADDR={service.address} pinguin send --to " in line
+    assert f"GRPC_SERVER_ADDR={service.address} " in line
     (token,) = [line.split()[1] for line in finished.out.splitlines() if line.startswith("Token")]
     assert f"NOTIFICATION_AUTH_TOKEN={token} " in line
     assert token not in finished.err
     assert (tmp_path / "pinguin-sandbox" / "pinguin.db").exists()
+    pasted = subprocess.run(
+        ["sh", "-c", line.removeprefix("Try")],
+        cwd=tmp_path, env=environment(elsewhere), capture_output=True, text=True,
+        timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert f"nothing listens on {service.address}" in pasted.stderr
 
 
 def test_a_sandbox_never_reaches_a_real_provider(tmp_path: Path, shell: Shell) -> None:
