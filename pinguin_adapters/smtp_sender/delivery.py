@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from pinguin_adapters.smtp_sender.connecting import Connector
 from pinguin_adapters.smtp_sender.dialogue import Dialogue, DialogueBroken
@@ -14,6 +15,7 @@ from pinguin_adapters.smtp_sender.progress import Progress
 from pinguin_adapters.smtp_sender.replies import Phase, Reply, Verdict, judge, refusal, trouble
 from pinguin_core.message import Email
 
+_MOST_WORDS: Final = 50
 _WORD = re.compile(r"[^\s<>()\[\]\"',;]{4,}")
 
 
@@ -30,9 +32,10 @@ class Envelope:
         """Yield what a relay's text must not reveal, should the relay repeat it."""
         recipient = self.email.to.value
         yield from (recipient, self.recipient, recipient.rpartition("@")[0], self.email.subject)
-        for word in _WORD.findall(text):
-            if word in self.email.body and not word.isalpha():  # a link, a code; not just a word
-                yield word
+        words = {word for word in _WORD.findall(text) if not word.isalpha()}  # links, codes
+        # To look for many in a long body takes seconds; of such a reply, they are all hidden.
+        few = len(words) <= _MOST_WORDS
+        yield from (word for word in words if not few or word in self.email.body)
 
 
 class Delivery:

@@ -12,6 +12,7 @@ from support.patience import jump, patient
 from support.scripted_smtp import AndHangUp, Answer, ScriptedSmtp, Silence
 
 from pinguin_adapters.smtp_sender import SmtpRelay, SmtpSender
+from pinguin_adapters.smtp_sender.delivery import Envelope
 from pinguin_adapters.smtp_sender.replies import VERDICTS, Phase, Reply, Verdict, judge, refusal
 from pinguin_core import (
     DeliveryError,
@@ -285,6 +286,23 @@ async def test_a_reason_repeats_nothing_private(reply: str, reason: str) -> None
     async with ScriptedSmtp({"RCPT": [reply]}) as server:
         error = await error_of(server, email)
     assert error.reason == f"SMTP RCPT: {reason}"
+
+
+class NeverSearched(str):
+    """A body in which nothing may be looked for."""
+
+    __slots__ = ()
+
+    def __contains__(self, part: object) -> bool:
+        raise AssertionError
+
+
+def test_a_reply_of_many_words_is_not_compared_with_a_long_body() -> None:
+    """It would take seconds, in which nothing else happens."""
+    codes = " ".join(f"{number:05}" for number in range(3000))
+    email = Email(EMAIL.to, "Hi", NeverSearched("the code is 00001"))
+    hidden = set(Envelope("a@example.com", "ada@example.com", b"", email).private(codes))
+    assert hidden >= set(codes.split())
 
 
 @patient
