@@ -43,3 +43,4 @@ if __name__ == "__main__":
     with ThreadPoolExecutor() as threads:
         for outcome in threads.map(sign_up, sys.argv[1:]):
             print(outcome)
+    engine.dispose()
