@@ -21,9 +21,9 @@ from typing import Any, Final, Self, TypeAlias
 import psycopg
 from psycopg import sql
 
-from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_adapters.sqlmodel_store.signals import (
     AT_ONCE,
+    TOPIC,
     Announcements,
     OnWake,
     Wake,
@@ -35,7 +35,6 @@ _Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
 _PAUSE: Final = 0.02  # seconds between announcements
 _REST: Final = 1.0  # seconds between attempts to connect
-_TOPIC: Final = f"SELECT 'pinguin_' || '{TABLE.name}'::regclass::oid"
 
 
 class PostgreSqlSignals:
@@ -141,9 +140,9 @@ class PostgreSqlSignals:
 
 
 def _begin(connection: _Connection) -> str:
-    """Listen to what concerns the table, under its own number: schemas are strangers."""
+    """Listen to what concerns the table."""
     connection.execute("SET synchronous_commit = off")  # nothing here is worth a wait for the disk
-    row = connection.execute(_TOPIC).fetchone()
+    row = connection.execute(f"SELECT {TOPIC}").fetchone()
     topic = str(row[0]) if row else ""
     connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(topic)))
     return topic

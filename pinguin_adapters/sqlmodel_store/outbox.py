@@ -6,7 +6,7 @@ left at which the application's data are stored and the notification is not, or 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session, scoped_session
 
 from pinguin_adapters.sqlmodel_store.rows import TABLE, to_row
+from pinguin_adapters.sqlmodel_store.signals import TOPIC, payload
 from pinguin_core.message import Message
 from pinguin_core.notification import Notification
 from pinguin_core.system import SystemClock, TimeSortedIds
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # it needs greenlet, which applications without asyncio need 
 
 _CLOCK: Final = SystemClock()
 _IDS: Final = TimeSortedIds()
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def enqueue(
@@ -35,9 +37,9 @@ def enqueue(
     """Store a message in the caller's transaction: it is delivered if that is committed.
 
     One row is inserted, at once. Nothing is committed, and nothing that waits in the session is
-    flushed. A dispatcher on the same database finds the row within its `poll_interval`; one in
-    this process sooner, if `Dispatcher.wake` is called after the commit. Whether the channel has a
-    sender is not looked at.
+    flushed. The commit wakes the dispatchers on PostgreSQL whose stores `subscribe` them; others
+    find the row within their `poll_interval`, or when `Dispatcher.wake` is called after the commit.
+    Whether the channel has a sender is not looked at.
 
     Args:
         transaction: SQLAlchemy's or SQLModel's session, or a connection, on the database that the
@@ -55,11 +57,13 @@ def enqueue(
     """
     now = _CLOCK.now()
     queued = Notification.queue(_IDS.next_id(now), message, now, scheduled_at)
+    connection = _connection_of(transaction)
     try:
-        _connection_of(transaction).execute(sa.insert(TABLE), to_row(queued))
+        connection.execute(sa.insert(TABLE), to_row(queued))
     except StatementError as error:
         error.hide_parameters = True  # the recipient and the content
         raise
+    _announce(connection, queued, now)
     return queued
 
 
@@ -80,3 +84,14 @@ def _connection_of(transaction: Session | scoped_session[Any] | Connection) -> C
     if isinstance(transaction, Connection):
         return transaction
     return transaction.connection(bind_arguments={"clause": TABLE})
+
+
+def _announce(connection: Connection, queued: Notification, now: datetime) -> None:
+    """Have PostgreSQL tell the dispatchers, once the transaction is committed.
+
+    All that is due at once is announced in the same words, which the server repeats only once.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    text = payload(queued.channel, queued.date if queued.date > now else _LONG_AGO)
+    connection.execute(sa.select(sa.func.pg_notify(sa.literal_column(TOPIC), text)))

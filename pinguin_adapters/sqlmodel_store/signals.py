@@ -8,7 +8,11 @@ from threading import Lock
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeAlias
 
+from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_core.message import Channel
+
+TOPIC: Final = f"'pinguin_' || '{TABLE.name}'::regclass::oid"
+"""Under which name PostgreSQL tells, in SQL: the table's own number, for schemas are strangers."""
 
 OnWake: TypeAlias = Callable[[Channel, datetime], None]
 Wake: TypeAlias = tuple[Channel, datetime]

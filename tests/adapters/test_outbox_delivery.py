@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from email import message_from_bytes
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from support.databases import KINDS, fresh
 from support.outbox_application import (
     WELCOME,
     FinalObserver,
@@ -33,11 +33,12 @@ NEVER = timedelta(days=1)
 OFTEN = timedelta(milliseconds=20)
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/application.db"
-    make_tables(url)
-    return url
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database with the application's tables and Pinguin's."""
+    with fresh(request.param) as url:
+        make_tables(url)
+        yield url
 
 
 def enqueue_in_a_transaction(url: str, count: int = 1) -> list[NotificationId]:

@@ -11,6 +11,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateTable
+from support.databases import KINDS, fresh
 from support.outbox_application import WELCOME, deliveries, engine_of, make_tables
 from support.sqlmodel_stores import email, opened, raw, run
 
@@ -43,11 +44,15 @@ def url(path: Path) -> str:
 
 @pytest.fixture
 def alembic(tmp_path: Path, url: str) -> Config:
+    return application_with_alembic(tmp_path, url)
+
+
+def application_with_alembic(folder: Path, url: str) -> Config:
     """An application's Alembic, as `alembic init` sets it up."""
-    config = Config(tmp_path / "alembic.ini", stdout=io.StringIO())
-    command.init(config, str(tmp_path / "migrations"))
-    (tmp_path / "migrations" / "env.py").write_text(ENVIRONMENT)
-    config.set_main_option("sqlalchemy.url", url)
+    config = Config(folder / "alembic.ini", stdout=io.StringIO())
+    command.init(config, str(folder / "migrations"))
+    (folder / "migrations" / "env.py").write_text(ENVIRONMENT)
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     return config
 
 
@@ -64,16 +69,19 @@ async def opened_and_used(url: str, *, migrate: bool) -> None:
         assert await store.get(email().id) == email()
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_autogenerate_makes_the_table_and_then_finds_no_difference(
-    alembic: Config, url: str
+    tmp_path: Path, kind: str
 ) -> None:
-    command.revision(alembic, "Make the tables", autogenerate=True)
-    command.upgrade(alembic, "head")
-    command.check(alembic)
-    with Session(engine_of(url)) as session, session.begin():
-        queued = enqueue(session, WELCOME)
-    (delivery,) = run(deliveries(url))
-    assert delivery.id == queued.id
+    with fresh(kind) as url:
+        alembic = application_with_alembic(tmp_path, url)
+        command.revision(alembic, "Make the tables", autogenerate=True)
+        command.upgrade(alembic, "head")
+        command.check(alembic)
+        with Session(engine_of(url)) as session, session.begin():
+            queued = enqueue(session, WELCOME)
+        (delivery,) = run(deliveries(url))
+        assert delivery.id == queued.id
 
 
 def test_it_is_the_table_that_the_store_makes(alembic: Config, path: Path, tmp_path: Path) -> None:

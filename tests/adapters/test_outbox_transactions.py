@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
+from support.databases import KINDS, fresh
 from support.outbox_application import (
     WAYS,
     WELCOME,
@@ -26,20 +28,34 @@ from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_core import InvalidValue, NotificationId, PhoneNumber, Queued, Sms
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/application.db"
-    make_tables(url)
-    return url
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database with the application's tables and Pinguin's."""
+    with fresh(request.param) as url:
+        make_tables(url)
+        yield url
 
 
-@pytest.fixture(params=WAYS, ids=lambda way: str(way.__name__))
-def way(request: pytest.FixtureRequest) -> Way:
-    chosen: Way = request.param
-    return chosen
+@pytest.fixture(
+    params=[(kind, way) for kind, ways in WAYS.items() for way in ways],
+    ids=lambda each: f"{each[0]}-{each[1].__name__}",
+)
+def entry(request: pytest.FixtureRequest) -> Iterator[Entry]:
+    """A database, and a way into it."""
+    kind, way = request.param
+    with fresh(kind) as url:
+        make_tables(url)
+        yield Entry(url, way)
 
 
-def test_what_is_committed_is_delivered_once(url: str, way: Way) -> None:
+class Entry(NamedTuple):
+    url: str
+    way: Way
+
+
+def test_what_is_committed_is_delivered_once(entry: Entry) -> None:
+    url, way = entry
+
     async def scenario() -> None:
         async with way(url) as transaction:
             queued = await transaction.enqueue(WELCOME)
@@ -51,7 +67,9 @@ def test_what_is_committed_is_delivered_once(url: str, way: Way) -> None:
     run(scenario())
 
 
-def test_two_in_one_transaction_are_both_delivered(url: str, way: Way) -> None:
+def test_two_in_one_transaction_are_both_delivered(entry: Entry) -> None:
+    url, way = entry
+
     async def scenario() -> None:
         async with way(url) as transaction:
             ids = [(await transaction.enqueue(WELCOME)).id for _ in range(2)]
@@ -60,7 +78,9 @@ def test_two_in_one_transaction_are_both_delivered(url: str, way: Way) -> None:
     run(scenario())
 
 
-def test_what_an_exception_rolls_back_was_never_there(url: str, way: Way) -> None:
+def test_what_an_exception_rolls_back_was_never_there(entry: Entry) -> None:
+    url, way = entry
+
     async def scenario() -> None:
         with suppress(ZeroDivisionError):
             async with way(url) as transaction:
@@ -71,8 +91,9 @@ def test_what_an_exception_rolls_back_was_never_there(url: str, way: Way) -> Non
     run(scenario())
 
 
-def test_what_a_savepoint_takes_back_was_never_there(url: str, way: Way) -> None:
+def test_what_a_savepoint_takes_back_was_never_there(entry: Entry) -> None:
     """And the rest of the transaction stays."""
+    url, way = entry
 
     async def scenario() -> None:
         async with way(url) as transaction:
@@ -87,7 +108,9 @@ def test_what_a_savepoint_takes_back_was_never_there(url: str, way: Way) -> None
     run(scenario())
 
 
-def test_a_savepoint_that_is_released_does_not_outlive_the_transaction(url: str, way: Way) -> None:
+def test_a_savepoint_that_is_released_does_not_outlive_the_transaction(entry: Entry) -> None:
+    url, way = entry
+
     async def scenario() -> None:
         with suppress(ZeroDivisionError):
             async with way(url) as transaction:
@@ -99,8 +122,9 @@ def test_a_savepoint_that_is_released_does_not_outlive_the_transaction(url: str,
     run(scenario())
 
 
-def test_it_is_stored_as_it_is_returned(url: str, way: Way) -> None:
-    """To the microsecond, and with what was asked for in another zone."""
+def test_it_is_stored_as_it_is_returned(entry: Entry) -> None:
+    """To the microsecond."""
+    url, way = entry
 
     async def scenario() -> None:
         async with way(url) as transaction:
@@ -183,12 +207,13 @@ def test_a_session_with_another_database_for_each_table_finds_its_own(url: str) 
     assert stored(url) == (0, 1)
 
 
-def test_an_error_shows_nothing_of_the_message(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_shows_nothing_of_the_message(kind: str) -> None:
     """Here there is no table. SQLAlchemy would show what it was to store."""
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/empty.db", poolclass=sa.NullPool)
     with (
-        Session(engine) as session,
-        pytest.raises(sa.exc.OperationalError, match="no such table: notification") as refusal,
+        fresh(kind) as url,
+        Session(engine_of(url)) as session,
+        pytest.raises(sa.exc.DBAPIError, match="notification") as refusal,
     ):
         enqueue(session, WELCOME)
     for secret in ("secret", "Welcome", "ada@"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -38,6 +38,14 @@ from pinguin_core.testing.fakes import Delivery, RecordingSender
 
 T = TypeVar("T")
 
+_DRIVERS: Final = {
+    "sqlite": "pysqlite",
+    "postgresql": "psycopg",
+    "mysql": "pymysql",
+    "mariadb": "pymysql",
+}
+_ASYNC_DRIVERS: Final = {"sqlite": "aiosqlite", "postgresql": "psycopg"}
+
 WELCOME: Final = Email(EmailAddress("ada@example.com"), "Welcome", "A secret body")
 
 
@@ -51,7 +59,7 @@ class Order(Base):
     __tablename__ = "customer_order"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    item: Mapped[str]
+    item: Mapped[str] = mapped_column(sa.String(50))
 
 
 @dataclass(frozen=True)
@@ -66,15 +74,21 @@ Way: TypeAlias = Callable[[str], AbstractAsyncContextManager[Transaction]]
 
 
 def engine_of(url: str) -> Engine:
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    engine = sa.create_engine(_with(url, _DRIVERS), poolclass=sa.NullPool)
     _mend_savepoints(engine)
     return engine
 
 
 def _async_engine_of(url: str) -> AsyncEngine:
-    engine = create_async_engine(url.replace("sqlite:", "sqlite+aiosqlite:"), poolclass=sa.NullPool)
+    engine = create_async_engine(_with(url, _ASYNC_DRIVERS), poolclass=sa.NullPool)
     _mend_savepoints(engine.sync_engine)
     return engine
+
+
+def _with(url: str, drivers: Mapping[str, str]) -> sa.URL:
+    parsed = sa.make_url(url)
+    name = parsed.get_backend_name()
+    return parsed.set(drivername=f"{name}+{drivers[name]}")
 
 
 def _mend_savepoints(engine: Engine) -> None:
@@ -159,14 +173,19 @@ async def by_async_connection(url: str) -> AsyncIterator[Transaction]:
         )
 
 
-WAYS: Final[tuple[Way, ...]] = (
-    by_session,
-    by_sqlmodel_session,
-    by_scoped_session,
-    by_connection,
-    by_async_session,
-    by_async_connection,
-)
+WAYS: Final[Mapping[str, tuple[Way, ...]]] = {
+    "sqlite": (
+        by_session,
+        by_sqlmodel_session,
+        by_scoped_session,
+        by_connection,
+        by_async_session,
+        by_async_connection,
+    ),
+    "postgresql": (by_session, by_async_session),
+    "mysql": (by_session,),
+}
+"""The ways into each kind of database; on the servers only those that may differ there."""
 
 
 def make_tables(url: str) -> None:
