@@ -93,7 +93,7 @@ class Connector:
 
     async def _log_in(self, client: aiosmtplib.SMTP, username: str, password: str) -> None:
         encrypted = client.get_transport_info("sslcontext") is not None
-        peer = client.get_transport_info("peername")
+        peer = client.get_transport_info("peername") or ("",)  # uvloop: none once it was reset
         if not may_log_in(encrypted=encrypted, peer=peer[0]):
             raise trouble(
                 Phase.AUTH,
@@ -145,9 +145,13 @@ class _Client(aiosmtplib.SMTP):
 def may_log_in(*, encrypted: bool, peer: str) -> bool:
     """Tell whether credentials may be sent: encrypted, or to this very machine.
 
-    What counts is the address that the connection really leads to, whatever the relay is called.
+    What counts is the address that the connection really leads to, whatever the relay is called;
+    nothing, if that is not known.
     """
-    return encrypted or ipaddress.ip_address(peer.partition("%")[0]).is_loopback
+    try:
+        return encrypted or ipaddress.ip_address(peer.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def _cause(error: Exception) -> str:

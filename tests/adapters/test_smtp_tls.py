@@ -181,6 +181,7 @@ async def test_on_this_machine_a_password_may_travel_in_clear(tls: TlsMode) -> N
         ("fe80::1%eth0", False),
         ("2001:db8::1", False),
         ("0.0.0.0", False),
+        ("", False),
     ],
 )
 def test_only_loopback_addresses_are_this_machine(*, peer: str, here: bool) -> None:
