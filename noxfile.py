@@ -14,7 +14,16 @@ nox.options.error_on_missing_interpreters = False
 
 HERE = Path(__file__).parent
 GROUPS = nox.project.load_toml(HERE / "pyproject.toml")["dependency-groups"]
-BENCHMARKS = ["accept", "drain", "end_to_end", "slow_provider", "scheduled", "store", "claim"]
+BENCHMARKS = [
+    "accept",
+    "drain",
+    "end_to_end",
+    "slow_provider",
+    "scheduled",
+    "store",
+    "claim",
+    "outbox",
+]
 
 EXTRAS = {
     "sqlmodel": "pinguin_adapters.sqlmodel_store",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import assert_type
@@ -62,6 +63,8 @@ async def embed() -> None:
         assert_type(store, SqlModelNotificationRepository)
         assert_type(mailer, SmtpSender)
         assert_type(texter, TwilioSender)
+        store.subscribe(dispatcher.wake_at)
+        assert_type(store.warnings, Sequence[str])
         keeps: NotificationRepository = store
         mails: Sender[Email] = mailer
         texts: Sender[Sms] = texter
