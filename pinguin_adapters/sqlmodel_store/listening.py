@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from selectors import EVENT_READ, DefaultSelector
@@ -50,6 +50,7 @@ class PostgreSqlSignals:
         self._connect = connect
         self._announcements = Announcements()
         self._listeners: list[OnWake] = []
+        self._is_listening = False
         self._closing = False
         self._speak_at = 0.0
 
@@ -82,16 +83,26 @@ class PostgreSqlSignals:
     def subscribe(self, on_wake: OnWake) -> None:
         """See `Signals.subscribe`."""
         self._listeners.append(on_wake)
+        if self._is_listening:
+            _tell([on_wake], AT_ONCE)
 
     def _ring(self) -> None:
         with suppress(BlockingIOError):  # full: it will be heard anyway
             self._bell.send(b"!")
+
+    def _listens(self) -> None:
+        self._is_listening = True
+        _tell(self._listeners, AT_ONCE)  # for what was announced before, and was not heard
+
+    def _listens_no_more(self) -> None:
+        self._is_listening = False
 
     def _run(self) -> None:
         try:
             while not self._closing:
                 with suppress(psycopg.Error), self._connect() as connection:
                     self._listen(connection)
+                self._post(self._listens_no_more)
                 self._wait(None, _REST)
         finally:
             self._post(self._ended.set_result, None)
@@ -99,7 +110,7 @@ class PostgreSqlSignals:
     def _listen(self, connection: _Connection) -> None:
         topic = _begin(connection)
         own = connection.info.backend_pid
-        self._wake(AT_ONCE)  # for what was announced while nobody listened
+        self._post(self._listens)
         while not self._closing:
             left = self._speak_at - time.monotonic()
             if left <= 0:
@@ -115,12 +126,7 @@ class PostgreSqlSignals:
 
     def _hear(self, notice: psycopg.Notify, own: int) -> None:
         if notice.pid != own:
-            self._wake(parsed(notice.payload))
-
-    def _wake(self, wakes: Iterable[Wake]) -> None:
-        for channel, moment in wakes:
-            for on_wake in tuple(self._listeners):
-                self._post(on_wake, channel, moment)
+            self._post(_tell, self._listeners, parsed(notice.payload))
 
     def _wait(self, connection: _Connection | None, timeout: float | None) -> None:
         """Wait until the bell rings or the server says something."""
@@ -146,3 +152,9 @@ def _begin(connection: _Connection) -> str:
     topic = str(row[0]) if row else ""
     connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(topic)))
     return topic
+
+
+def _tell(listeners: Sequence[OnWake], wakes: Iterable[Wake]) -> None:
+    for channel, moment in wakes:
+        for on_wake in tuple(listeners):
+            on_wake(channel, moment)

@@ -80,6 +80,8 @@ _TROUBLE: Final[Mapping[int, _Make]] = {
     2003: partial(StoreUnavailable, "no server answers there"),
     2006: _LOST,
     2013: _LOST,
+    3819: unstorable,
+    4025: unstorable,
 }  # https://mariadb.com/kb/en/mariadb-error-code-reference/
 _NO_TABLE: Final = 1146
 
@@ -213,7 +215,10 @@ def _insert_text(count: int) -> str:
 
 
 def _overwrite(connection: Connection, rows: Sequence[Values]) -> int:
-    """Compare and set. The driver counts the rows that were found, whether they changed or not."""
+    """Compare and set. The driver counts the rows that were found, whether they changed or not.
+
+    Each is looked up by its id: a scan, which seems cheaper in a small table, would lock all rows.
+    """
     text = _overwrite_text(connection.dialect)
     return sum(
         connection.exec_driver_sql(text, (json.dumps(part, ensure_ascii=False),)).rowcount
@@ -224,13 +229,19 @@ def _overwrite(connection: Connection, rows: Sequence[Values]) -> int:
 @lru_cache
 def _overwrite_text(dialect: sa.Dialect) -> str:
     names = [*CHANGING, BEFORE]
-    types = {column.name: column.type.compile(dialect) for column in TABLE.columns}
-    types[BEFORE] = types["version"]
     columns = ", ".join(
-        f"{name} {types[name]} PATH '$[{place}]' ERROR ON ERROR" for place, name in enumerate(names)
+        f"{name} {_json_type(name, dialect)} PATH '$[{place}]' ERROR ON ERROR"
+        for place, name in enumerate(names)
     )
     sets = ", ".join(f"old.{name} = new.{name}" for name in CHANGING if name != KEY)
     return (
-        f"UPDATE {TABLE.name} AS old JOIN JSON_TABLE(%s, '$[*]' COLUMNS ({columns})) AS new"  # noqa: S608 (only names of columns)
+        f"UPDATE JSON_TABLE(%s, '$[*]' COLUMNS ({columns})) AS new"  # noqa: S608 (only names of columns)
+        f" STRAIGHT_JOIN {TABLE.name} AS old FORCE INDEX (PRIMARY)"
         f" ON old.{KEY} = new.{KEY} AND old.version = new.{BEFORE} SET {sets}"
     )
+
+
+def _json_type(name: str, dialect: sa.Dialect) -> str:
+    """Choose a type with room to spare: JSON_TABLE makes fit what does not, and says nothing."""
+    kind = TABLE.columns[name].type if name in TABLE.columns else sa.Integer()
+    return "BIGINT" if isinstance(kind, sa.Integer) else kind.compile(dialect)

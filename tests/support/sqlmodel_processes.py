@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -11,6 +12,9 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from support.sqlmodel_stores import email, opened, run
+
+from pinguin_core import Channel, Notification, NotificationId, Receipt
+from pinguin_core.testing.fakes import NOON
 
 
 def prepared_processes() -> ForkServerContext:
@@ -28,6 +32,34 @@ def open_with_others(path: Path, ready: Barrier) -> None:
 
     ready.wait(20)
     run(open_and_close())
+
+
+def add_one(url: str, name: str) -> None:
+    """Add what is due now to a store, and close it."""
+
+    async def add() -> None:
+        due = Notification.queue(NotificationId(name), email().message, datetime.now(UTC))
+        async with opened(url) as store:
+            await store.add(due)
+
+    run(add())
+
+
+def claim_with_others(url: str, ready: Barrier, claimed: Connection) -> None:
+    """Claim all there is at the same moment as other processes do, and send the ids."""
+
+    async def claim() -> list[str]:
+        names: list[str] = []
+        async with opened(url) as store:
+            ready.wait(20)
+            while part := await store.claim_due(Channel.EMAIL, NOON, timedelta(minutes=1), 50):
+                names += [str(each.id) for each in part]
+                await asyncio.gather(
+                    *(store.save(each.succeed(Receipt("r"), NOON)) for each in part[::2])
+                )
+        return names
+
+    claimed.send(run(claim()))
 
 
 def add_for_ever(path: Path, round_number: int, answered: Connection) -> None:

@@ -37,8 +37,10 @@ def run(scenario: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(asyncio.wait_for(scenario, _PATIENCE))
 
 
-def opened(path: Path) -> AbstractAsyncContextManager[SqlModelNotificationRepository]:
-    return SqlModelNotificationRepository.open(f"sqlite:///{path}")
+def opened(place: Path | str) -> AbstractAsyncContextManager[SqlModelNotificationRepository]:
+    """Open a file, or what a URL names."""
+    url = f"sqlite:///{place}" if isinstance(place, Path) else place
+    return SqlModelNotificationRepository.open(url)
 
 
 def email(name: str = "notif-1", due_at: datetime = NOON) -> Notification:

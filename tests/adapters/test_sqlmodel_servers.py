@@ -1,0 +1,267 @@
+"""What every kind of database does alike, and what only a server could do wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from support.databases import directly
+from support.sqlmodel_stores import ADDRESS, BODY, SUBJECT, email, opened, run
+
+from pinguin_adapters.sqlmodel_store import UnreadableNotification, mysql, postgresql
+from pinguin_core import (
+    Channel,
+    DuplicateNotification,
+    Email,
+    EmailAddress,
+    InvalidValue,
+    Notification,
+    NotificationId,
+    Queued,
+    StaleNotification,
+    StoreUnavailable,
+)
+from pinguin_core.testing.fakes import NOON
+
+LEASE = timedelta(minutes=1)
+DAMAGES = [
+    "state = 'thinking'",
+    "recipient = 'nobody'",
+    "subject = ' \t '",
+    "body = ' '",
+    "state = 'sent'",
+]
+
+
+async def gathered(*calls: Awaitable[object]) -> list[object]:
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+def unstorable(notification: Notification) -> Notification:
+    return replace(notification, state=Queued(NOON, "\udce9"))
+
+
+@pytest.mark.parametrize("size", [1, 2, 65, 600])
+def test_batches_of_any_size_are_stored_completely(server_url: str, size: int) -> None:
+    async def scenario() -> None:
+        async with opened(server_url) as store:
+            batch = [email(f"notif-{n}") for n in range(size)]
+            await asyncio.gather(*map(store.add, batch))
+            after = [each.start(NOON, LEASE) for each in batch]
+            await asyncio.gather(*map(store.save, after))
+            assert [await store.get(each.id) for each in batch[-5:]] == after[-5:]
+
+    run(scenario())
+    with directly(server_url) as connection:
+        versions = connection.exec_driver_sql("SELECT version FROM notification").scalars().all()
+    assert versions == [2] * size
+
+
+def test_a_batch_of_large_bodies_is_stored_completely(server_url: str) -> None:
+    """Together they are more than a server takes as one statement."""
+
+    def large(n: int) -> Notification:
+        message = Email(EmailAddress(ADDRESS), SUBJECT, "'\\ü" * 400_000 + str(n))
+        return Notification.queue(NotificationId(f"notif-{n}"), message, NOON)
+
+    async def scenario() -> None:
+        async with opened(server_url) as store:
+            batch = [large(n) for n in range(20)]
+            await asyncio.gather(*map(store.add, batch))
+            assert await store.get(batch[7].id) == batch[7]
+
+    run(scenario())
+
+
+def test_what_fails_fails_alone(server_url: str) -> None:
+    async def scenario() -> None:
+        async with opened(server_url) as store:
+            await gathered(*(store.add(email(f"notif-{n}")) for n in range(3)))
+            outcomes = await gathered(
+                store.add(email("notif-new-1")),
+                store.add(email("notif-0")),
+                store.add(email("notif-new-1")),
+                store.save(email("notif-1").cancel(NOON)),
+                store.save(replace(email("notif-2"), version=7)),
+                store.save(email("notif-none").cancel(NOON)),
+                store.add(unstorable(email("notif-bad"))),
+                store.claim_due(Channel.EMAIL, NOON, timedelta.max, 5),
+                store.claim_due(Channel.SMS, NOON, LEASE, 5),
+            )
+            assert [each if each in ([], None) else type(each) for each in outcomes] == [
+                None,
+                DuplicateNotification,
+                DuplicateNotification,
+                None,
+                StaleNotification,
+                StaleNotification,
+                InvalidValue,
+                InvalidValue,
+                [],
+            ]
+            assert await store.get(NotificationId("notif-1")) == email("notif-1").cancel(NOON)
+
+    run(scenario())
+
+
+def test_ids_differ_by_case(any_url: str) -> None:
+    async def scenario() -> None:
+        async with opened(any_url) as store:
+            for name in ("notif-a", "notif-A", "NOTIF-a"):
+                await store.add(email(name))
+            assert len(await store.claim_due(Channel.EMAIL, NOON, LEASE, 5)) == 3
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("year", [1, 999, 1000, 1582, 1969, 1970, 2038, 9999])
+def test_times_of_all_years_are_kept_to_the_microsecond(any_url: str, year: int) -> None:
+    first = datetime(year, 1, 1, tzinfo=UTC)
+    last = datetime(year, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    moved = replace(email(), created_at=first, updated_at=last, scheduled_at=first)
+
+    async def scenario() -> None:
+        async with opened(any_url) as store:
+            await store.add(moved)
+            assert await store.get(moved.id) == moved
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_one_is_named_and_set_aside(server_url: str, how: str) -> None:
+    async def scenario() -> None:
+        async with opened(server_url) as store:
+            for n in range(3):
+                await store.add(email(f"notif-{n}"))
+            with directly(server_url) as connection:
+                damage = sa.text(f"UPDATE notification SET {how} WHERE id = 'notif-1'")
+                connection.execute(damage)
+            with pytest.raises(UnreadableNotification, match="notif-1 cannot be read"):
+                await store.get(NotificationId("notif-1"))
+            with pytest.raises(UnreadableNotification, match="notif-1 cannot be read"):
+                await store.claim_due(Channel.EMAIL, NOON, LEASE, 10)
+            claimed = await store.claim_due(Channel.EMAIL, NOON, LEASE, 10)
+            assert [str(each.id) for each in claimed] == ["notif-0", "notif-2"]
+
+    run(scenario())
+
+
+def test_a_time_that_python_cannot_tell_is_damage_too(postgresql_url: str) -> None:
+    async def scenario() -> None:
+        async with opened(postgresql_url) as store:
+            await store.add(email("notif-1"))
+            await store.add(email("notif-2"))
+            with directly(postgresql_url) as connection:
+                connection.exec_driver_sql(
+                    "UPDATE notification SET created_at = 'infinity' WHERE id = 'notif-1'"
+                )
+            with pytest.raises(UnreadableNotification, match="notif-1"):
+                await store.claim_due(Channel.EMAIL, NOON, LEASE, 10)
+            assert len(await store.claim_due(Channel.EMAIL, NOON, LEASE, 10)) == 1
+
+    run(scenario())
+
+
+def test_what_another_has_locked_is_left_out_of_a_claim(server_url: str) -> None:
+    async def scenario() -> None:
+        async with opened(server_url) as store:
+            for n in range(3):
+                await store.add(email(f"notif-{n}"))
+            with directly(server_url) as other:
+                other.exec_driver_sql("BEGIN")
+                other.exec_driver_sql("SELECT 1 FROM notification WHERE id='notif-1' FOR UPDATE")
+                claimed = await store.claim_due(Channel.EMAIL, NOON, LEASE, 5)
+                other.exec_driver_sql("COMMIT")
+            assert [str(each.id) for each in claimed] == ["notif-0", "notif-2"]
+            assert len(await store.claim_due(Channel.EMAIL, NOON, LEASE, 5)) == 1
+
+    run(scenario())
+
+
+def test_what_stays_locked_is_unavailable_and_then_works_again(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "_SETTINGS", "SET lock_timeout = 50")
+    monkeypatch.setattr(mysql, "_SETTINGS", ["SET SESSION innodb_lock_wait_timeout = 0"])
+
+    async def scenario() -> None:
+        async with opened(server_url) as store:
+            await store.add(email())
+            with directly(server_url) as other:
+                other.exec_driver_sql("BEGIN")
+                other.exec_driver_sql("SELECT 1 FROM notification FOR UPDATE")
+                with pytest.raises(StoreUnavailable, match="locked by another process"):
+                    await store.save(email().cancel(NOON))
+                other.exec_driver_sql("COMMIT")
+            await store.save(email().cancel(NOON))
+
+    run(scenario())
+
+
+def test_a_deadlock_is_nobodys_problem(server_url: str) -> None:
+    """Others lock rows in any order; whoever of us is chosen to give way does it all again."""
+
+    async def scenario() -> None:
+        async with opened(server_url) as store:
+            for name in ("notif-1", "notif-2"):
+                await store.add(email(name))
+            with directly(server_url) as other:
+                other.exec_driver_sql("BEGIN")
+                other.exec_driver_sql("SELECT 1 FROM notification WHERE id='notif-2' FOR UPDATE")
+                saves = [
+                    asyncio.create_task(store.save(email(name).cancel(NOON)))
+                    for name in ("notif-1", "notif-2")
+                ]
+                await asyncio.to_thread(wait_for_lock_wait, server_url)
+                await asyncio.to_thread(lock_if_allowed, other, "notif-1")
+            await asyncio.gather(*saves)
+
+    run(scenario())
+
+
+def wait_for_lock_wait(url: str) -> None:
+    """Wait until somebody waits for a row of another."""
+    question = (
+        "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        if url.startswith("postgresql")
+        else "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+    )
+    with directly(url) as connection:
+        while not connection.exec_driver_sql(question).scalar():
+            continue
+
+
+def lock_if_allowed(connection: sa.Connection, name: str) -> None:
+    statement = f"SELECT 1 FROM notification WHERE id='{name}' FOR UPDATE"
+    with suppress(sa.exc.OperationalError):
+        connection.exec_driver_sql(statement)
+    connection.exec_driver_sql("ROLLBACK")
+
+
+def test_no_error_tells_what_was_to_be_stored(server_url: str) -> None:
+    async def scenario() -> list[object]:
+        async with opened(server_url) as store:
+            await store.add(email())
+            with directly(server_url) as connection:
+                connection.exec_driver_sql("ALTER TABLE notification ADD CHECK (attempts < 7)")
+            return await gathered(
+                store.add(email()),
+                store.add(unstorable(email("notif-bad"))),
+                store.add(replace(email("notif-7"), attempts=7)),
+                store.add(replace(email("notif-huge"), attempts=2**40)),
+            )
+
+    errors = run(scenario())
+    assert [type(each) for each in errors] == [DuplicateNotification, *[InvalidValue] * 3]
+    for error in errors:
+        assert isinstance(error, Exception)
+        told = "".join(traceback.format_exception(error)) + repr(error)
+        for secret in (ADDRESS, SUBJECT, BODY):
+            assert secret not in told
