@@ -15,6 +15,7 @@ from support.sqlmodel_stores import email, opened, run, sms
 from support.tcp_proxy import proxied
 
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
+from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_adapters.sqlmodel_store.signals import AT_ONCE, Announcements, parsed, payload
 from pinguin_core import Channel, Dispatcher, Email
 from pinguin_core.testing.fakes import NOON, RecordingSender
@@ -168,7 +169,7 @@ def test_what_nobody_understands_wakes_everybody(postgresql_url: str) -> None:
 def say(url: str, text: str) -> None:
     with directly(url) as connection:
         connection.exec_driver_sql(
-            "SELECT pg_notify('pinguin_' || 'notification'::regclass::oid, %s)", (text,)
+            f"SELECT pg_notify('pinguin_' || '{TABLE.name}'::regclass::oid, %s)", (text,)
         )
 
 

@@ -16,6 +16,7 @@ from support.sqlmodel_stores import email, opened, run
 from support.tcp_proxy import proxied
 
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository, mysql, postgresql
+from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_core import Channel, InvalidValue, NotificationId, StoreUnavailable
 from pinguin_core.testing.fakes import NOON
 
@@ -68,7 +69,7 @@ def test_a_transaction_whose_connection_is_killed_is_done_again(server_url: str)
             await store.add(email("notif-1"))
             with directly(server_url) as other:
                 other.exec_driver_sql("BEGIN")
-                other.exec_driver_sql("SELECT 1 FROM notification FOR UPDATE")
+                other.exec_driver_sql(f"SELECT 1 FROM {TABLE.name} FOR UPDATE")
                 save = asyncio.create_task(store.save(email("notif-1").cancel(NOON)))
                 await asyncio.to_thread(kill_whoever_waits, server_url)
                 other.exec_driver_sql("COMMIT")

@@ -15,6 +15,7 @@ from support.databases import directly
 from support.sqlmodel_stores import ADDRESS, BODY, SUBJECT, email, opened, run
 
 from pinguin_adapters.sqlmodel_store import UnreadableNotification, mysql, postgresql
+from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_core import (
     Channel,
     DuplicateNotification,
@@ -59,7 +60,7 @@ def test_batches_of_any_size_are_stored_completely(server_url: str, size: int) -
 
     run(scenario())
     with directly(server_url) as connection:
-        versions = connection.exec_driver_sql("SELECT version FROM notification").scalars().all()
+        versions = connection.exec_driver_sql(f"SELECT version FROM {TABLE.name}").scalars().all()
     assert versions == [2] * size
 
 
@@ -141,7 +142,7 @@ def test_a_damaged_one_is_named_and_set_aside(server_url: str, how: str) -> None
             for n in range(3):
                 await store.add(email(f"notif-{n}"))
             with directly(server_url) as connection:
-                damage = sa.text(f"UPDATE notification SET {how} WHERE id = 'notif-1'")
+                damage = sa.text(f"UPDATE {TABLE.name} SET {how} WHERE id = 'notif-1'")
                 connection.execute(damage)
             with pytest.raises(UnreadableNotification, match="notif-1 cannot be read"):
                 await store.get(NotificationId("notif-1"))
@@ -160,7 +161,7 @@ def test_a_time_that_python_cannot_tell_is_damage_too(postgresql_url: str) -> No
             await store.add(email("notif-2"))
             with directly(postgresql_url) as connection:
                 connection.exec_driver_sql(
-                    "UPDATE notification SET created_at = 'infinity' WHERE id = 'notif-1'"
+                    f"UPDATE {TABLE.name} SET created_at = 'infinity' WHERE id = 'notif-1'"
                 )
             with pytest.raises(UnreadableNotification, match="notif-1"):
                 await store.claim_due(Channel.EMAIL, NOON, LEASE, 10)
@@ -176,7 +177,7 @@ def test_what_another_has_locked_is_left_out_of_a_claim(server_url: str) -> None
                 await store.add(email(f"notif-{n}"))
             with directly(server_url) as other:
                 other.exec_driver_sql("BEGIN")
-                other.exec_driver_sql("SELECT 1 FROM notification WHERE id='notif-1' FOR UPDATE")
+                other.exec_driver_sql(f"SELECT 1 FROM {TABLE.name} WHERE id='notif-1' FOR UPDATE")
                 claimed = await store.claim_due(Channel.EMAIL, NOON, LEASE, 5)
                 other.exec_driver_sql("COMMIT")
             assert [str(each.id) for each in claimed] == ["notif-0", "notif-2"]
@@ -196,7 +197,7 @@ def test_what_stays_locked_is_unavailable_and_then_works_again(
             await store.add(email())
             with directly(server_url) as other:
                 other.exec_driver_sql("BEGIN")
-                other.exec_driver_sql("SELECT 1 FROM notification FOR UPDATE")
+                other.exec_driver_sql(f"SELECT 1 FROM {TABLE.name} FOR UPDATE")
                 with pytest.raises(StoreUnavailable, match="locked by another process"):
                     await store.save(email().cancel(NOON))
                 other.exec_driver_sql("COMMIT")
@@ -214,7 +215,7 @@ def test_a_deadlock_is_nobodys_problem(server_url: str) -> None:
                 await store.add(email(name))
             with directly(server_url) as other:
                 other.exec_driver_sql("BEGIN")
-                other.exec_driver_sql("SELECT 1 FROM notification WHERE id='notif-2' FOR UPDATE")
+                other.exec_driver_sql(f"SELECT 1 FROM {TABLE.name} WHERE id='notif-2' FOR UPDATE")
                 saves = [
                     asyncio.create_task(store.save(email(name).cancel(NOON)))
                     for name in ("notif-1", "notif-2")
@@ -239,7 +240,7 @@ def wait_for_lock_wait(url: str) -> None:
 
 
 def lock_if_allowed(connection: sa.Connection, name: str) -> None:
-    statement = f"SELECT 1 FROM notification WHERE id='{name}' FOR UPDATE"
+    statement = f"SELECT 1 FROM {TABLE.name} WHERE id='{name}' FOR UPDATE"
     with suppress(sa.exc.OperationalError):
         connection.exec_driver_sql(statement)
     connection.exec_driver_sql("ROLLBACK")
@@ -250,7 +251,7 @@ def test_no_error_tells_what_was_to_be_stored(server_url: str) -> None:
         async with opened(server_url) as store:
             await store.add(email())
             with directly(server_url) as connection:
-                connection.exec_driver_sql("ALTER TABLE notification ADD CHECK (attempts < 7)")
+                connection.exec_driver_sql(f"ALTER TABLE {TABLE.name} ADD CHECK (attempts < 7)")
             return await gathered(
                 store.add(email()),
                 store.add(unstorable(email("notif-bad"))),

@@ -39,7 +39,7 @@ def test_four_processes_claim_everything_once(any_url: str) -> None:
     assert (len(claimed), len(set(claimed))) == (COUNT, COUNT)
     with directly(any_url) as connection:
         counts = connection.exec_driver_sql(
-            "SELECT state, count(*), min(version), max(version), max(attempts) FROM notification"
+            f"SELECT state, count(*), min(version), max(version), max(attempts) FROM {TABLE.name}"
             " GROUP BY state ORDER BY state"
         ).all()
     assert [tuple(row) for row in counts] == [
