@@ -8,6 +8,8 @@ from support.databases import directly
 from support.sqlmodel_processes import claim_with_others, prepared_processes
 from support.sqlmodel_stores import email, opened, run
 
+from pinguin_adapters.sqlmodel_store.rows import TABLE
+
 COUNT = 3_000
 
 
