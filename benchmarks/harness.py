@@ -119,7 +119,7 @@ def counts(folder: Path) -> dict[str, int]:
     """Count the stored notifications by their state."""
     connection = sqlite3.connect(f"file:{database(folder)}?mode=ro", uri=True)
     try:
-        rows = connection.execute("SELECT state, count(*) FROM notification GROUP BY state")
+        rows = connection.execute("SELECT state, count(*) FROM pinguin_notification GROUP BY state")
         return dict(rows.fetchall())
     finally:
         connection.close()

@@ -111,9 +111,13 @@ def plain_adds(connection: sqlite3.Connection, insert: str, rows: list[tuple[Any
 
 
 def plain_claims(connection: sqlite3.Connection) -> None:
-    due = "SELECT * FROM notification WHERE channel = 'email' AND wake_at <= ? ORDER BY wake_at"
+    due = (
+        "SELECT * FROM pinguin_notification"
+        " WHERE channel = 'email' AND wake_at <= ? ORDER BY wake_at"
+    )
     step = (
-        "UPDATE notification SET state = ?, wake_at = ?, version = ? WHERE id = ? AND version = ?"
+        "UPDATE pinguin_notification SET state = ?, wake_at = ?, version = ?"
+        " WHERE id = ? AND version = ?"
     )
     watch, later = Stopwatch(), 1 << 60
     while claimed := connection.execute(f"{due} LIMIT {CLAIM}", [later]).fetchall():
@@ -130,7 +134,7 @@ def plain_singles(connection: sqlite3.Connection, insert: str, rows: list[tuple[
 
     watch = Stopwatch()
     for row in rows:
-        connection.execute("SELECT * FROM notification WHERE id = ?", row[:1]).fetchall()
+        connection.execute("SELECT * FROM pinguin_notification WHERE id = ?", row[:1]).fetchall()
     watch.note("plain single gets", SINGLE)
 
 

@@ -47,10 +47,10 @@ class NotificationRow(_Base, table=True):
         last_error: `last_error` or `reason`, whichever the state has.
     """
 
-    __tablename__ = "notification"
+    __tablename__ = "pinguin_notification"
     __table_args__ = (
         sa.Index(
-            "notification_wake",
+            "pinguin_notification_wake",
             "channel",
             "wake_at",
             sqlite_where=sa.text("wake_at IS NOT NULL"),
@@ -79,7 +79,7 @@ class NotificationRow(_Base, table=True):
     version: int = Field(sa_type=sa.Integer)
 
 
-TABLE: Final[sa.Table] = _Base.metadata.tables["notification"]
+TABLE: Final[sa.Table] = _Base.metadata.tables["pinguin_notification"]
 FIXED: Final = frozenset({"channel", "recipient", "subject", "body", "created_at"})
 """The columns that no step changes."""
 

@@ -190,7 +190,9 @@ def test_the_session_itself_sees_what_was_enqueued(url: str) -> None:
     """As a test of the application would look at it, which then rolls back."""
     with Session(engine_of(url)) as session:
         enqueue(session, WELCOME)
-        recipients = session.scalars(sa.select(metadata.tables["notification"].c.recipient)).all()
+        recipients = session.scalars(
+            sa.select(metadata.tables["pinguin_notification"].c.recipient)
+        ).all()
     assert recipients == ["ada@example.com"]
 
 

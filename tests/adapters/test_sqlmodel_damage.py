@@ -27,7 +27,7 @@ DAMAGES = {
 
 def damage(path: Path, name: str, how: str) -> None:
     with raw(path) as connection:
-        connection.execute(f"UPDATE notification SET {how} WHERE id = ?", [name])
+        connection.execute(f"UPDATE pinguin_notification SET {how} WHERE id = ?", [name])
 
 
 @pytest.mark.parametrize("how", DAMAGES.values(), ids=DAMAGES.keys())

@@ -48,7 +48,7 @@ async def add_until_refused(store: SqlModelNotificationRepository, acknowledged:
 
 def stored_ids(path: Path) -> set[str]:
     with raw(path) as connection:
-        return {name for (name,) in connection.execute("SELECT id FROM notification")}
+        return {name for (name,) in connection.execute("SELECT id FROM pinguin_notification")}
 
 
 async def gathered(*calls: Awaitable[object]) -> list[object]:

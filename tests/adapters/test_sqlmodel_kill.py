@@ -36,7 +36,7 @@ def test_kill_9_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     for round_number in range(12):
         answered |= answers_until_killed(path, round_number, random.randint(5, 150))
     with raw(path) as connection:
-        stored = {name for (name,) in connection.execute("SELECT id FROM notification")}
+        stored = {name for (name,) in connection.execute("SELECT id FROM pinguin_notification")}
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert len(answered) >= 60
     assert answered <= stored

@@ -76,7 +76,7 @@ def test_reading_connections_cannot_write(tmp_path: Path) -> None:
         sqlite.reading_engine(tmp_path / "store.db").connect() as connection,
         pytest.raises(StoreUnavailable, match="may only be read"),
     ):
-        connection.exec_driver_sql("DELETE FROM notification")
+        connection.exec_driver_sql("DELETE FROM pinguin_notification")
 
 
 @pytest.mark.parametrize(

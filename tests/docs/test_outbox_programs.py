@@ -52,7 +52,7 @@ async def test_the_shops_dispatcher_says_that_the_tables_are_not_there(tmp_path:
     async with ScriptedSmtp() as smtp:
         ended = await run_program(tmp_path, smtp, "deliver.py")
     assert ended.code == 1
-    assert "has no table notification" in ended.err.splitlines()[-1]
+    assert "has no table pinguin_notification" in ended.err.splitlines()[-1]
 
 
 @patient
@@ -71,7 +71,7 @@ async def test_members_are_welcomed_by_a_service_on_the_same_database(tmp_path: 
     assert again.out == ["ada@example.com is a member already"]
     recipients = sorted(message.recipient for message in smtp.messages)
     assert recipients == ["ada@example.com", "grace@example.com"]
-    assert rows(tmp_path / "members.db", "notification") == 2
+    assert rows(tmp_path / "members.db", "pinguin_notification") == 2
 
 
 def serve_until_sent(folder: Path, port: int, count: int) -> None:

@@ -72,7 +72,7 @@ def directly(url: str) -> Iterator[Connection]:
 def emptied(url: str) -> None:
     """Remove all notifications."""
     with directly(url) as connection:
-        connection.exec_driver_sql("DELETE FROM notification")
+        connection.exec_driver_sql("DELETE FROM pinguin_notification")
 
 
 def server(kind: str) -> str:

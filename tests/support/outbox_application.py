@@ -197,7 +197,7 @@ def make_tables(url: str) -> None:
 
 def stored(url: str) -> tuple[int, int]:
     """Count the orders and the notifications that are committed."""
-    return _rows(url, Order), _rows(url, metadata.tables["notification"])
+    return _rows(url, Order), _rows(url, metadata.tables["pinguin_notification"])
 
 
 def _rows(url: str, table: Any) -> int:
@@ -227,7 +227,7 @@ async def deliveries(url: str) -> list[Delivery[Email]]:
     """Deliver all that is stored, and return what was sent."""
     sender = RecordingSender[Email]()
     observer = FinalObserver()
-    waiting = _rows(url, metadata.tables["notification"])
+    waiting = _rows(url, metadata.tables["pinguin_notification"])
     async with (
         SqlModelNotificationRepository.open(url, migrate=False) as store,
         Dispatcher(store, email=sender, observer=observer),

@@ -12,7 +12,7 @@ down_revision = None
 def upgrade() -> None:
     """Make the table and its index."""
     op.create_table(
-        "notification",
+        "pinguin_notification",
         sa.Column("id", Name(), nullable=False),
         sa.Column("channel", Name(), nullable=False),
         sa.Column("recipient", Words(), nullable=False),
@@ -37,8 +37,8 @@ def upgrade() -> None:
         mariadb_engine="InnoDB",
     )
     op.create_index(
-        "notification_wake",
-        "notification",
+        "pinguin_notification_wake",
+        "pinguin_notification",
         ["channel", "wake_at"],
         sqlite_where=sa.text("wake_at IS NOT NULL"),
         postgresql_where=sa.text("wake_at IS NOT NULL"),
