@@ -29,7 +29,8 @@ def tables(path: Path) -> list[str]:
     """The statements that would make what is in the file, Alembic's own table left out."""
     with raw(path) as connection:
         rows = connection.execute(
-            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'pinguin_schema_version'"
+            "SELECT sql FROM sqlite_master"
+            " WHERE sql IS NOT NULL AND name <> 'pinguin_schema_version'"
         )
         return sorted(" ".join(sql.split()) for (sql,) in rows)
 
