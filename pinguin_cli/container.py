@@ -13,7 +13,7 @@ from dependency_injector import containers, providers
 
 from pinguin_adapters.smtp_sender import SmtpRelay, SmtpSender, TlsMode
 from pinguin_adapters.twilio_sender import TwilioAccount, TwilioSender
-from pinguin_cli.observer import LogObserver
+from pinguin_cli.observer import LogObserver, log_conversation
 from pinguin_cli.settings import ServerSettings
 from pinguin_core import (
     Channel,
@@ -51,6 +51,7 @@ def email_sender(settings: ServerSettings) -> SmtpSender | None:
         from_address=settings.from_email,
         connect_timeout=settings.connection_timeout_sec,
         operation_timeout=settings.operation_timeout_sec,
+        trace=log_conversation if settings.log_level == "DEBUG" else None,
     )
 
 

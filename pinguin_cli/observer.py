@@ -10,6 +10,7 @@ from pinguin_core import (
     Failed,
     Message,
     Notification,
+    NotificationId,
     PhoneNumber,
     PinguinError,
     Queued,
@@ -66,6 +67,11 @@ class LogObserver:
         """Log an error that was survived; one that we do not raise ourselves is a bug."""
         level = "WARNING" if isinstance(error, PinguinError) else "ERROR"
         record(level, "trouble", where=where, **describe(error))
+
+
+def log_conversation(notification_id: NotificationId, line: str) -> None:
+    """Log what a relay said while it was handed a notification."""
+    record("DEBUG", "smtp", id=str(notification_id), said=line)
 
 
 def _event(notification: Notification) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,15 @@ from pinguin_adapters.smtp_sender.connecting import Connector
 from pinguin_adapters.smtp_sender.dialogue import Dialogue, DialogueBroken
 from pinguin_adapters.smtp_sender.pool import SessionPool
 from pinguin_adapters.smtp_sender.progress import Progress
-from pinguin_adapters.smtp_sender.replies import Phase, Reply, Verdict, judge, refusal, trouble
+from pinguin_adapters.smtp_sender.replies import (
+    Phase,
+    Reply,
+    Verdict,
+    judge,
+    quoted,
+    refusal,
+    trouble,
+)
 from pinguin_core.message import Email
 
 _MOST_WORDS: Final = 50
@@ -39,10 +47,21 @@ class Envelope:
 
 
 class Delivery:
-    """One attempt. Give it a time limit from outside; `progress` then tells what took so long."""
+    """One attempt. Give it a time limit from outside; `progress` then tells what took so long.
 
-    def __init__(self, envelope: Envelope, pool: SessionPool, connector: Connector) -> None:
+    Args:
+        trace: told of each reply, in a form that may be shown.
+    """
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        pool: SessionPool,
+        connector: Connector,
+        trace: Callable[[str], None] | None = None,
+    ) -> None:
         self.progress = Progress()
+        self._trace = trace
         self._envelope = envelope
         self._pool = pool
         self._connector = connector
@@ -120,12 +139,18 @@ class Delivery:
         if await session.transmit(self._envelope.content):
             self.progress.phase = Phase.END
         session.deliveries += 1
-        self._check(session, await session.outcome())
+        self._check(session, self._traced(await session.outcome()))
         session.in_transaction = False
 
     async def _command(self, session: Dialogue, phase: Phase, line: str) -> Reply:
         self.progress.phase = phase
-        return await session.command(line)
+        return self._traced(await session.command(line))
+
+    def _traced(self, reply: Reply) -> Reply:
+        if self._trace is not None:
+            said = quoted(reply, self._envelope.private(reply.text))
+            self._trace(f"SMTP {self.progress.phase.value}: {said}")
+        return reply
 
     def _check(self, session: Dialogue, reply: Reply) -> None:
         phase = self.progress.phase

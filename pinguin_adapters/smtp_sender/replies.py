@@ -102,12 +102,17 @@ def judge(phase: Phase, reply: Reply) -> Verdict | None:
     return next((VERDICTS[phase][key] for key in keys if key in VERDICTS[phase]), None)
 
 
+def quoted(reply: Reply, hide: Iterable[str] = ()) -> str:
+    """Repeat a reply in a form that may be kept and shown; what is in `hide` is left out."""
+    return " ".join(filter(None, (str(reply.code), reply.enhanced, scrub(reply.words, hide))))
+
+
 def refusal(phase: Phase, reply: Reply, hide: Iterable[str] = ()) -> DeliveryError:
     """Return the error that a reply other than the hoped-for amounts to.
 
     What is in `hide` is not repeated, should the relay repeat it.
     """
-    said = " ".join(filter(None, (str(reply.code), reply.enhanced, scrub(reply.words, hide))))
+    said = quoted(reply, hide)
     match judge(phase, reply):
         case Verdict.FAIL:
             return PermanentDeliveryError(f"SMTP {phase.value}: {said}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -35,6 +37,8 @@ class SmtpSender:
         idle_limit: how long a session is kept without being used.
         deliveries_per_session: after how many messages a session is given up; many relays have
             such a limit.
+        trace: told each reply of the relay while a notification is delivered, one line with the
+            phase, masked as in error texts; for a log at its most detailed.
 
     Raises:
         InvalidValue: if the domain of `from_address` is not a valid internationalised name.
@@ -50,10 +54,12 @@ class SmtpSender:
         max_sessions: int = 16,
         idle_limit: timedelta = timedelta(seconds=30),
         deliveries_per_session: int = 100,
+        trace: Callable[[NotificationId, str], None] | None = None,
     ) -> None:
         if max_sessions < 1:
             raise InvalidValue("max_sessions", "must be 1 or more")
         self._from_address = from_address
+        self._trace = trace
         self._envelope_sender = mime.ascii_address(from_address)
         self._operation_timeout = operation_timeout.total_seconds()
         self._connector = Connector(
@@ -79,7 +85,8 @@ class SmtpSender:
     async def send(self, message: Email, *, id: NotificationId, date: datetime) -> Receipt:
         """Hand one e-mail to the relay. See `Sender.send`."""
         envelope = self._envelope(message, id, date)
-        delivery = Delivery(envelope, self._pool, self._connector)
+        trace = self._trace and partial(self._trace, id)
+        delivery = Delivery(envelope, self._pool, self._connector, trace)
         try:
             async with asyncio.timeout(self._operation_timeout):
                 await delivery.run()

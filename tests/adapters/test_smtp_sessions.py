@@ -193,3 +193,21 @@ async def test_a_session_that_is_in_use_ends_after_its_message() -> None:
         await sending
         await server.gone()
     assert server.verbs() == ["EHLO", *MESSAGE, "QUIT"]
+
+
+@patient
+async def test_each_reply_can_be_traced_without_what_is_private() -> None:
+    script = {"RCPT": ["250 2.1.5 <ada@example.com> ok"], "END": ["250 2.0.0 Your order: queued"]}
+    said: list[tuple[str, str]] = []
+    async with (
+        ScriptedSmtp(script) as relay,
+        sender_to(relay, trace=lambda id, line: said.append((str(id), line))) as sender,
+    ):
+        await send(sender)
+    assert {name for name, _ in said} == {"notif-1"}
+    assert [line.partition(" ")[2] for _, line in said] == [
+        "MAIL: 250 2.1.0 ok",
+        "RCPT: 250 2.1.5 <•••> ok",
+        "DATA: 354 go ahead",
+        "end of message: 250 2.0.0 •••: queued",
+    ]

@@ -57,7 +57,10 @@ def session(
 def test_nothing_private_is_logged_at_any_level(shell: Shell, tmp_path: Path) -> None:
     quoting = "<ada.lovelace@example.com> (+1 555 010 0123)"
     relay = ScriptedSmtp(
-        {"RCPT": [f"450 4.2.1 {quoting} later", f"550 5.1.1 {quoting} unknown"]},
+        {
+            "RCPT": [f"450 4.2.1 {quoting} later", f"550 5.1.1 {quoting} unknown"],
+            "END": ["250 2.0.0 took hush-subject and hush-body"],
+        },
         extensions=("AUTH PLAIN LOGIN",),
     )
     twilio = SandboxTwilio(tmp_path / "sms", account_sid=ACCOUNT, auth_token=TWILIO_TOKEN)
@@ -71,7 +74,7 @@ def test_nothing_private_is_logged_at_any_level(shell: Shell, tmp_path: Path) ->
     finished, events = asyncio.run(work())
     assert finished.code == 0
     expected = {"queued", "sending", "retrying", "failed", "sent"}
-    assert {f"notification.{step}" for step in expected} <= set(events)
+    assert {"smtp", *(f"notification.{step}" for step in expected)} <= set(events)
     assert len(relay.messages) == len(list((tmp_path / "sms").iterdir())) == 1
     assert found_in(finished.out + finished.err) == []
 
