@@ -201,7 +201,7 @@ async def test_each_reply_can_be_traced_without_what_is_private() -> None:
     said: list[tuple[str, str]] = []
     async with (
         ScriptedSmtp(script) as relay,
-        sender_to(relay, trace=lambda id, line: said.append((str(id), line))) as sender,
+        sender_to(relay, trace=lambda name, line: said.append((str(name), line))) as sender,
     ):
         await send(sender)
     assert {name for name, _ in said} == {"notif-1"}
