@@ -197,7 +197,10 @@ async def test_a_session_that_is_in_use_ends_after_its_message() -> None:
 
 @patient
 async def test_each_reply_can_be_traced_without_what_is_private() -> None:
-    script = {"RCPT": ["250 2.1.5 <ada@example.com> ok"], "END": ["250 2.0.0 Your order: queued"]}
+    script: dict[str, list[Answer]] = {
+        "RCPT": ["250 2.1.5 <ada@example.com> ok"],
+        "END": ["250 2.0.0 Your order: queued"],
+    }
     said: list[tuple[str, str]] = []
     async with (
         ScriptedSmtp(script) as relay,
