@@ -27,6 +27,8 @@ BENCHMARKS = [
 
 EXTRAS = {
     "sqlmodel": "pinguin_adapters.sqlmodel_store",
+    "postgres": "pinguin_adapters.sqlmodel_store.postgresql",
+    "mysql": "pinguin_adapters.sqlmodel_store.mysql",
     "smtp": "pinguin_adapters.smtp_sender",
     "twilio": "pinguin_adapters.twilio_sender",
     "grpc": "pinguin_grpc.server, pinguin_grpc.client",
