@@ -29,7 +29,7 @@ async def _make_tables(url: str) -> None:
 class _OnServer:
     """Empties one database again and again, because making one takes a server long."""
 
-    examples = 6
+    examples = 4
     kind: str
     url: str
 

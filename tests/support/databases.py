@@ -22,6 +22,9 @@ from support.quick_folders import quick_folder
 SERVERS: Final = ("postgresql", "mysql")
 KINDS: Final = ("sqlite", *SERVERS)
 
+ABSENT: Final = "does not answer"
+"""What the reason of a test says that is skipped for want of a server."""
+
 _PATIENCE: Final = "3"  # seconds to wait for a server that may not be there
 
 
@@ -80,7 +83,7 @@ def server(kind: str) -> str:
     known = _SERVERS[kind]
     if (url := _answering(kind)) is not None:
         return url
-    reason = f"{known.name} does not answer: set {known.variable}, as in {known.addresses[0]}"
+    reason = f"{known.name} {ABSENT}: set {known.variable}, as in {known.addresses[0]}"
     if os.environ.get("CI", "").lower() in {"1", "true"}:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

@@ -62,7 +62,7 @@ def claim_with_others(url: str, ready: Barrier, claimed: Connection) -> None:
     claimed.send(run(claim()))
 
 
-def add_for_ever(path: Path, round_number: int, answered: Connection) -> None:
+def add_for_ever(path: Path | str, round_number: int, answered: Connection) -> None:
     """Add to a store, and send the ids of what was added."""
 
     async def add(numbers: count[int]) -> None:
