@@ -28,7 +28,7 @@ BENCHMARKS = [
 EXTRAS = {
     "sqlmodel": "pinguin_adapters.sqlmodel_store",
     "postgres": "pinguin_adapters.sqlmodel_store.postgresql",
-    "mysql": "pinguin_adapters.sqlmodel_store.mysql",
+    "mysql": "pinguin_adapters.sqlmodel_store.mysql, pymysql",
     "smtp": "pinguin_adapters.smtp_sender",
     "twilio": "pinguin_adapters.twilio_sender",
     "grpc": "pinguin_grpc.server, pinguin_grpc.client",

@@ -17,7 +17,7 @@ class NotificationRepository(Protocol):
     """Keeps notifications. Each call is one transaction, durable when it returns.
 
     Any method may raise `StoreUnavailable`, and those that write `StoreFull`; nothing is changed
-    then.
+    then, unless a connection was lost during the commit itself: then nobody can know.
     """
 
     async def add(self, notification: Notification) -> None:
