@@ -21,6 +21,7 @@ BENCHMARKS = [
     "slow_provider",
     "scheduled",
     "store",
+    "stores",
     "claim",
     "outbox",
 ]
