@@ -159,7 +159,7 @@ class PinguinClient:
     ) -> None:
         channel, self._channel = self._channel, None
         if channel is not None:
-            channel.close()
+            _close(channel)
 
     async def _ask(
         self, call: Callable[[wire.NotificationServiceStub], Awaitable[wire.NotificationResponse]]
@@ -198,3 +198,15 @@ def _status_from(response: wire.NotificationResponse) -> NotificationStatus:
 
 _CHANNELS: Final = {number: channel for channel, number in TYPES.items()}
 _STATUSES: Final = {status.value: status for status in Status}
+
+
+def _close(channel: GrpcChannel) -> None:
+    """Close it at once: under TLS, grpclib's own way leaves the socket open until the peer answers.
+
+    Whoever ends the event loop before that leaves it open for good.
+    """
+    protocol = channel._protocol  # noqa: SLF001 (guarded by a canary test)
+    transport = None if protocol is None else getattr(protocol.connection, "_transport", None)
+    channel.close()
+    if transport is not None:
+        transport.abort()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import Any
 
 import betterproto
 import pytest
 from grpclib import events, server, stream
+from grpclib.client import Channel
 from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, Buffer, Connection, EventsProcessor, H2Protocol
 from h2.config import H2Configuration
@@ -102,3 +104,11 @@ def test_betterproto_keeps_a_message_in_its_dict_with_nothing_beside_its_fields_
         "_unknown_fields",
         "_group_current",
     } == attributes.keys() - fields
+
+
+@patient
+async def test_grpclib_channel_keeps_its_protocol_and_that_its_transport() -> None:
+    assert Channel("127.0.0.1", 1)._protocol is None
+    transport = asyncio.Transport()
+    connection = Connection(H2Connection(), transport, config=Configuration())
+    assert connection._transport is transport
