@@ -179,12 +179,12 @@ def test_of_a_foreign_error_only_type_and_place_are_told(stream: io.StringIO) ->
 
 
 def test_the_words_of_libraries_are_scrubbed(stream: io.StringIO) -> None:
-    log = logging.getLogger("some.library")
+    log = logging.getLogger("chatty")
     log.debug("DATA readline: private body")
     log.info("subject: private subject")
     log.warning("cannot reach %s\nprivate body", "sam@example.com")
     (entry,) = records(stream)
-    assert (entry["event"], entry["logger"]) == ("library", "some.library")
+    assert (entry["event"], entry["logger"]) == ("library", "chatty")
     assert entry["message"] == "cannot reach s•••@example.com"
 
 
@@ -192,14 +192,14 @@ def test_an_exception_of_a_library_is_told_without_its_text(stream: io.StringIO)
     try:
         int("private body")
     except ValueError:
-        logging.getLogger("some.library").exception("it broke")
+        logging.getLogger("chatty").exception("it broke")
     (entry,) = records(stream)
     assert (entry["message"], entry["error"]) == ("it broke", "ValueError")
 
 
 def test_a_bad_record_of_a_library_does_no_harm(stream: io.StringIO) -> None:
     bad = logging.makeLogRecord(
-        {"name": "some.library", "levelno": logging.WARNING, "msg": "%d", "args": ("private",)}
+        {"name": "chatty", "levelno": logging.WARNING, "msg": "%d", "args": ("private",)}
     )
     logging.getLogger().handlers[0].handle(bad)
     (entry,) = records(stream)
