@@ -5,16 +5,22 @@ from pinguin_core.errors import (
     ChannelDisabled,
     DeliveryError,
     DuplicateNotification,
+    IdempotencyConflict,
     InvalidTransition,
     InvalidValue,
     NotificationNotFound,
     PermanentDeliveryError,
     PinguinError,
+    ProviderDown,
+    ProviderMisconfigured,
     StaleNotification,
     StoreFull,
     StoreUnavailable,
     TransientDeliveryError,
 )
+from pinguin_core.failover import FailoverSender, OnRoute
+from pinguin_core.history import Attempt, Outcome
+from pinguin_core.masking import scrub
 from pinguin_core.message import Channel, Email, Message, Sms
 from pinguin_core.notification import (
     Cancelled,
@@ -26,13 +32,26 @@ from pinguin_core.notification import (
     Sent,
     State,
 )
-from pinguin_core.ports import Clock, IdGenerator, NotificationRepository, Observer, Sender
+from pinguin_core.ports import (
+    Clock,
+    IdGenerator,
+    IsTaken,
+    NotificationRepository,
+    Observer,
+    Reconciler,
+    Sender,
+    SmsCount,
+    SmsLedger,
+)
 from pinguin_core.retry import ExponentialBackoff, RetryPolicy
 from pinguin_core.service import NotificationService
+from pinguin_core.sms_quota import SmsQuota
+from pinguin_core.sms_rules import SmsRules
 from pinguin_core.system import NullObserver, SystemClock, TimeSortedIds
-from pinguin_core.values import EmailAddress, NotificationId, PhoneNumber
+from pinguin_core.values import EmailAddress, IdempotencyKey, NotificationId, PhoneNumber
 
 __all__ = [
+    "Attempt",
     "Cancelled",
     "Channel",
     "ChannelDisabled",
@@ -44,9 +63,13 @@ __all__ = [
     "EmailAddress",
     "ExponentialBackoff",
     "Failed",
+    "FailoverSender",
     "IdGenerator",
+    "IdempotencyConflict",
+    "IdempotencyKey",
     "InvalidTransition",
     "InvalidValue",
+    "IsTaken",
     "Message",
     "Notification",
     "NotificationId",
@@ -55,16 +78,25 @@ __all__ = [
     "NotificationService",
     "NullObserver",
     "Observer",
+    "OnRoute",
+    "Outcome",
     "PermanentDeliveryError",
     "PhoneNumber",
     "PinguinError",
+    "ProviderDown",
+    "ProviderMisconfigured",
     "Queued",
     "Receipt",
+    "Reconciler",
     "RetryPolicy",
     "Sender",
     "Sending",
     "Sent",
     "Sms",
+    "SmsCount",
+    "SmsLedger",
+    "SmsQuota",
+    "SmsRules",
     "StaleNotification",
     "State",
     "StoreFull",
@@ -72,4 +104,5 @@ __all__ = [
     "SystemClock",
     "TimeSortedIds",
     "TransientDeliveryError",
+    "scrub",
 ]

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from pinguin_core.attempt import Courier, Deliver
+from pinguin_core.attempt import MARGIN, Courier
+from pinguin_core.delivery import Delivery
 from pinguin_core.errors import InvalidValue
+from pinguin_core.flow import Flow
 from pinguin_core.lane import Lane
 from pinguin_core.message import Channel, Email, Sms
-from pinguin_core.notification import Notification, Receipt
-from pinguin_core.ports import Clock, MessageT_contra, NotificationRepository, Observer, Sender
+from pinguin_core.notification import Notification
+from pinguin_core.ports import (
+    Clock,
+    NotificationRepository,
+    Observer,
+    Sender,
+)
 from pinguin_core.retry import ExponentialBackoff, RetryPolicy
+from pinguin_core.sms_quota import SmsQuota
 from pinguin_core.system import GuardedObserver, NullObserver, SystemClock
 
 _DAY: Final = timedelta(days=1)
-_MARGIN: Final = timedelta(seconds=15)
-"""By how much a lease outlasts the longest attempt: time to store the outcome."""
 
 
 class Dispatcher:
@@ -35,10 +42,19 @@ class Dispatcher:
         sms: delivers SMS.
         policy: decides about retries; `ExponentialBackoff()` if absent.
         concurrency: how many deliveries a lane has under way at the most; 1 or more. A sender that
-            can make fewer at a time lets the rest wait, at the cost of their attempts' time.
+            can make fewer at a time lets the rest wait, at the cost of their attempts' time. Of a
+            busy provider a lane asks less by itself, and more again when that goes well.
+        email_rate: how many e-mails are sent in a second at the most; any number if absent.
+        sms_rate: the same for SMS.
         attempt_timeout: after how long an attempt is given up, whatever the sender does; more
             than the sender's own limit, which knows better how far it got.
         poll_interval: how often the store is asked for what other processes put there.
+        probe_interval: how far attempts are apart while the provider is taken for down; what is due
+            is held meanwhile, without using up its retries.
+        retry_ambiguous: try again what the provider may have taken before the connection was lost,
+            at the risk of a duplicate; if not, it fails, at the risk that it was never delivered.
+            In both cases a sender that is a `Reconciler` looks first whether it was delivered.
+        sms_quota: how many SMS may leave in a day; any number if absent.
         drain_timeout: how long attempts may take to end when the dispatcher stops.
 
     Raises:
@@ -58,42 +74,62 @@ class Dispatcher:
         attempt_timeout: timedelta = timedelta(seconds=45),
         poll_interval: timedelta = timedelta(seconds=1),
         drain_timeout: timedelta = timedelta(seconds=8),
+        probe_interval: timedelta = timedelta(seconds=30),
+        email_rate: float | None = None,
+        sms_rate: float | None = None,
+        retry_ambiguous: bool = True,
+        sms_quota: SmsQuota | None = None,
     ) -> None:
         if concurrency < 1:
             raise InvalidValue("concurrency", "must be 1 or more")
         for field, duration in (
             ("attempt_timeout", attempt_timeout),
             ("poll_interval", poll_interval),
+            ("probe_interval", probe_interval),
         ):
             if not timedelta(0) < duration <= _DAY:
                 raise InvalidValue(field, "must be more than zero and at most a day")
+        if not timedelta(0) <= drain_timeout <= _DAY:
+            raise InvalidValue("drain_timeout", "must be zero or more and at most a day")
+        for field, rate in (("email_rate", email_rate), ("sms_rate", sms_rate)):
+            if rate is not None and not 0 < rate < math.inf:
+                raise InvalidValue(field, "must be more than zero")
         self._drain_timeout = drain_timeout
-        deliveries: dict[Channel, Deliver] = {}
+        deliveries: dict[Channel, Delivery[Any]] = {}
         if email is not None:
-            deliveries[Channel.EMAIL] = _delivery(Email, email)
+            deliveries[Channel.EMAIL] = Delivery(Email, email, repository)
         if sms is not None:
-            deliveries[Channel.SMS] = _delivery(Sms, sms)
+            deliveries[Channel.SMS] = Delivery(Sms, sms, repository)
         clock = clock or SystemClock()
         observer = GuardedObserver(observer or NullObserver())
+        rates = {Channel.EMAIL: email_rate, Channel.SMS: sms_rate}
+        flows = {
+            channel: Flow(concurrency, probe_interval, rates[channel]) for channel in deliveries
+        }
+        waits = {} if sms_quota is None else {Channel.SMS: sms_quota.wait_of}
         self._lanes = {
             channel: Lane(
                 channel,
                 Courier(
-                    deliver,
+                    channel,
+                    delivery,
                     repository,
+                    flow=flows[channel],
                     clock=clock,
                     policy=policy or ExponentialBackoff(),
                     observer=observer,
                     timeout=attempt_timeout,
+                    retry_ambiguous=retry_ambiguous,
+                    wait_of=waits.get(channel),
                 ),
                 repository,
                 clock=clock,
                 observer=observer,
-                concurrency=concurrency,
-                lease=attempt_timeout + _MARGIN,
+                flow=flows[channel],
+                lease=attempt_timeout + MARGIN,
                 poll_interval=poll_interval,
             )
-            for channel, deliver in deliveries.items()
+            for channel, delivery in deliveries.items()
         }
         self._running = False
 
@@ -137,13 +173,3 @@ class Dispatcher:
         finally:
             await asyncio.gather(*(lane.abandon() for lane in lanes))
             self._running = False
-
-
-def _delivery(kind: type[MessageT_contra], sender: Sender[MessageT_contra]) -> Deliver:
-    async def deliver(notification: Notification) -> Receipt:
-        message = notification.message
-        if not isinstance(message, kind):
-            raise TypeError(f"the store gave a {type(message).__name__} to the wrong lane")
-        return await sender.send(message, id=notification.id, date=notification.date)
-
-    return deliver

@@ -48,10 +48,28 @@ class NotificationNotFound(PinguinError, LookupError):
 
 
 class DuplicateNotification(PinguinError):
-    """A notification with this id is already stored."""
+    """A notification with this id, or with its idempotency key, is already stored."""
 
     def __init__(self, notification_id: str) -> None:
-        super().__init__(f"a notification with the id {notification_id} is already stored")
+        super().__init__(
+            f"a notification with the id {notification_id}, or its idempotency key, is already"
+            " stored"
+        )
+        self.notification_id = notification_id
+
+
+class IdempotencyConflict(PinguinError):
+    """An idempotency key comes again with something else to send.
+
+    Attributes:
+        notification_id: the notification that the key was given first.
+    """
+
+    def __init__(self, notification_id: str) -> None:
+        super().__init__(
+            f"idempotency_key: was used before, for {notification_id}, which is another message or"
+            " another time; a new request needs a new key"
+        )
         self.notification_id = notification_id
 
 
@@ -82,7 +100,7 @@ class StoreUnavailable(PinguinError):
 
 
 class StoreFull(PinguinError):
-    """The store has no room left for what it was asked to keep."""
+    """The store has no room left for what it was asked to keep, or its queue has not."""
 
 
 class DeliveryError(PinguinError):
@@ -91,11 +109,13 @@ class DeliveryError(PinguinError):
     Attributes:
         reason: one line for operators and callers; it names the provider's reply, never the
             recipient or the content. What no store could keep of it is replaced by `?`.
+        code: the provider's own code for what is wrong, such as `450 4.2.1`; empty if it gave none.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, code: str = "") -> None:
         super().__init__(reason)
         self.reason = storable(reason)
+        self.code = storable(code)
 
 
 class TransientDeliveryError(DeliveryError):
@@ -105,15 +125,48 @@ class TransientDeliveryError(DeliveryError):
         retry_after: how long the provider asked us to wait, if it did.
         ambiguous: the provider may have taken the message all the same, so the next attempt may
             deliver it a second time.
+        of_provider: the trouble is the provider's, not this message's: others would fare no better.
     """
 
     def __init__(
-        self, reason: str, *, retry_after: timedelta | None = None, ambiguous: bool = False
+        self,
+        reason: str,
+        *,
+        code: str = "",
+        retry_after: timedelta | None = None,
+        ambiguous: bool = False,
+        of_provider: bool = False,
     ) -> None:
-        super().__init__(reason)
+        super().__init__(reason, code=code)
         self.retry_after = retry_after
         self.ambiguous = ambiguous
+        self.of_provider = of_provider
 
 
 class PermanentDeliveryError(DeliveryError):
-    """The provider refused this message for good; trying again is pointless."""
+    """The message was refused for good; trying again is pointless.
+
+    Attributes:
+        asked: the provider itself refused it. If not, a sender did, which says nothing of how the
+            provider fares.
+    """
+
+    def __init__(self, reason: str, *, code: str = "", asked: bool = True) -> None:
+        super().__init__(reason, code=code)
+        self.asked = asked
+
+
+class ProviderDown(TransientDeliveryError):
+    """The provider is down for every message: that is known, and needs no counting of failures.
+
+    Nothing fails for it. What is due is held, and the provider is probed now and then.
+    """
+
+    def __init__(
+        self, reason: str, *, code: str = "", retry_after: timedelta | None = None
+    ) -> None:
+        super().__init__(reason, code=code, retry_after=retry_after, of_provider=True)
+
+
+class ProviderMisconfigured(ProviderDown):
+    """The provider objects to us, not to the message: an operator must act, then it can be sent."""

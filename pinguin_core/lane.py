@@ -6,10 +6,12 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from pinguin_core.attempt import BACKSTOP, STORE_PAUSE, Courier, uncancelled
+from pinguin_core.attempt import BACKSTOP, STORE_PAUSE, Courier, Hold, uncancelled
+from pinguin_core.flow import Flow
 from pinguin_core.message import Channel
 from pinguin_core.notification import Notification
 from pinguin_core.ports import Clock, NotificationRepository, Observer
+from pinguin_core.values import NotificationId
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _AT_ONCE: Final = datetime.min.replace(tzinfo=UTC)
@@ -17,7 +19,7 @@ _LAST_GRACE: Final = 1.0  # seconds; how long cancelled attempts may take to cle
 
 
 class Lane:
-    """Delivers the notifications of one channel, at most `concurrency` at a time.
+    """Delivers the notifications of one channel, as many at a time as its flow allows.
 
     It claims only what it can start now. It knows the earliest moment at which something may be
     due (`_next`): what `wake` tells it and what the store told it last. Between those moments it
@@ -32,7 +34,7 @@ class Lane:
         *,
         clock: Clock,
         observer: Observer,
-        concurrency: int,
+        flow: Flow,
         lease: timedelta,
         poll_interval: timedelta,
     ) -> None:
@@ -41,18 +43,21 @@ class Lane:
         self._repository = repository
         self._clock = clock
         self._observer = observer
-        self._concurrency = concurrency
+        self._flow = flow
         self._lease = lease
         self._poll_interval = poll_interval
         self._run: asyncio.Task[None] | None = None
-        self._attempts: set[asyncio.Task[None]] = set()
+        self._attempts: dict[asyncio.Task[None], Hold] = {}
+        self._holds: dict[NotificationId, Hold] = {}
+        self._claims = asyncio.Lock()
         self._next = self._poll_at = _AT_ONCE
         self._stirred = asyncio.Event()
-        self._stopping = False
+        self._is_full = self._stopping = False
 
     def start(self) -> None:
         """Begin to deliver."""
         self._next = self._poll_at = _AT_ONCE
+        self._claims = asyncio.Lock()
         self._stirred = asyncio.Event()
         self._stopping = False
         self._run = asyncio.create_task(self._deliver())
@@ -74,7 +79,7 @@ class Lane:
             await asyncio.wait(tasks)
 
     async def abandon(self) -> None:
-        """Cancel what is under way; the leases will run out."""
+        """Cancel what is under way; what came of it is stored, if the store is quick."""
         tasks = self._under_way()
         for task in tasks:
             task.cancel()
@@ -94,10 +99,12 @@ class Lane:
                 await self._pause(self._clock.now() + STORE_PAUSE)
 
     async def _turn(self) -> None:
-        free = self._concurrency - len(self._attempts)
         now = self._clock.now()
+        free = self._flow.places(len(self._attempts), now)
         if not free:
-            await self._pause(_NEVER)
+            self._is_full = True
+            await self._pause(self._flow.next_place(len(self._attempts), now) or _NEVER)
+            self._is_full = False
         elif self._next <= now:
             await self._claim(free, now)
         elif self._poll_at <= now:
@@ -108,12 +115,14 @@ class Lane:
     async def _claim(self, limit: int, now: datetime) -> None:
         self._next = _NEVER  # what is queued from here on lowers it again
         try:
-            claimed = await self._repository.claim_due(self._channel, now, self._lease, limit)
+            async with self._claims:
+                claimed = await self._repository.claim_due(self._channel, now, self._lease, limit)
+                for notification in claimed:
+                    self._begin(notification)
+                self._flow.begin(len(claimed), now)
         except BaseException:
             self._next = _AT_ONCE
             raise
-        for notification in claimed:
-            self._begin(notification)
         if len(claimed) == limit:
             self._next = _AT_ONCE
         elif self._next > self._clock.now():
@@ -147,20 +156,29 @@ class Lane:
             self._poll_at = _AT_ONCE  # the wall clock was set back
 
     def _begin(self, notification: Notification) -> None:
+        held = self._holds.get(notification.id)
+        if held is not None and held.renew(notification):
+            return
         self._observer.on_change(notification)
         if notification.wake_at is not None:
-            attempt = asyncio.create_task(self._attempt(notification, notification.wake_at))
-            self._attempts.add(attempt)
+            hold = self._holds[notification.id] = Hold(notification, self._claims)
+            attempt = asyncio.create_task(self._attempt(hold, notification.wake_at))
+            self._attempts[attempt] = hold
             attempt.add_done_callback(self._end)
 
-    async def _attempt(self, claimed: Notification, lease_until: datetime) -> None:
-        after = await self._courier.attempt(claimed, lease_until)
+    async def _attempt(self, hold: Hold, lease_until: datetime) -> None:
+        after = await self._courier.attempt(hold, lease_until)
+        self._release(hold)
         if after is not None and after.wake_at is not None:
             self.wake(after.wake_at)
 
+    def _release(self, hold: Hold) -> None:
+        if self._holds.get(hold.notification.id) is hold:
+            del self._holds[hold.notification.id]
+
     def _end(self, attempt: asyncio.Task[None]) -> None:
-        if len(self._attempts) == self._concurrency:
-            self._stirred.set()  # a free place; otherwise there was one already
-        self._attempts.discard(attempt)
+        if self._is_full:
+            self._stirred.set()
+        self._release(self._attempts.pop(attempt))  # also if it never got to begin
         if not attempt.cancelled() and isinstance(error := attempt.exception(), Exception):
             self._observer.on_trouble(f"delivering {self._channel.value}", error)

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Final
 
 _HIDDEN: Final = "•••"
+_LOOKED_AT: Final = 1024
+_MAYBE_CUT: Final = 256
 _KEPT_DIGITS: Final = 4
 _LEAST_HIDDEN_DIGITS: Final = 4
 
@@ -52,6 +54,11 @@ def mask_text(text: str) -> str:
     return _NUMBER.sub(lambda match: _mask_unless_ip(match[0]), text)
 
 
+def one_line(text: str) -> str:
+    """Return the beginning of a provider's words, which is all that is looked at, on one line."""
+    return _UNPRINTABLE.sub(" ", text[:_LOOKED_AT]).strip()
+
+
 def scrub(text: str, hide: Iterable[str] = (), limit: int = 200) -> str:
     """Make a provider's words fit to be kept and shown: one line, masked, of bounded length.
 
@@ -60,10 +67,20 @@ def scrub(text: str, hide: Iterable[str] = (), limit: int = 200) -> str:
         hide: strings that must not be shown in any case, such as the recipient or a password.
         limit: the most characters to return.
     """
-    for secret in sorted(filter(None, hide), key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", _HIDDEN, text, flags=re.IGNORECASE)
-    text = mask_text(_UNPRINTABLE.sub(" ", text).strip())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    line = mask_text(_hidden(one_line(text), hide))
+    if len(text) > _LOOKED_AT:
+        # Something private may have been cut in two there, and what is left of it not recognised.
+        line = f"{line[:-_MAYBE_CUT]}…"
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _hidden(text: str, secrets: Iterable[str]) -> str:
+    folded = text.casefold()
+    there = {secret for secret in map(one_line, secrets) if secret and secret.casefold() in folded}
+    if not there:
+        return text
+    any_of_them = "|".join(map(re.escape, sorted(there, key=len, reverse=True)))
+    return re.sub(rf"(?<!\w)(?:{any_of_them})(?!\w)", _HIDDEN, text, flags=re.IGNORECASE)
 
 
 def _mask_unless_ip(number: str) -> str:
@@ -75,4 +92,6 @@ def storable(text: str) -> str:
 
     An outcome that cannot be stored would be lost, and the message sent again.
     """
-    return text.encode("utf-8", "replace").decode().replace("\0", "?")
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\0", "?")

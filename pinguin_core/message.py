@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from pinguin_core.errors import InvalidValue
+from pinguin_core.segments import count_segments
 from pinguin_core.values import EmailAddress, PhoneNumber
 
 MAX_SUBJECT: Final = 998
@@ -18,7 +19,7 @@ MAX_SMS_TEXT: Final = 1600
 (https://www.twilio.com/docs/api/errors/21617)."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Channel(Enum):
@@ -79,6 +80,11 @@ class Sms:
         """`Channel.SMS`."""
         return Channel.SMS
 
+    @property
+    def segments(self) -> int:
+        """Of how many segments it consists; see `count_segments`."""
+        return count_segments(self.body)
+
 
 Message: TypeAlias = Email | Sms
 
@@ -86,12 +92,12 @@ Message: TypeAlias = Email | Sms
 def _check_subject(subject: str) -> None:
     if len(subject) > MAX_SUBJECT:
         raise InvalidValue("subject", f"must have at most {MAX_SUBJECT} characters")
-    if _CONTROL.search(subject):
+    if not subject.isprintable() and _CONTROL.search(subject):
         raise InvalidValue("subject", "must be one line without control characters")
 
 
 def _check_body(body: str) -> None:
     if not body or body.isspace():
         raise InvalidValue("body", "must not be empty")
-    if _UNSTORABLE.search(body):
+    if "\0" in body or (not body.isascii() and _SURROGATE.search(body)):
         raise InvalidValue("body", "must not contain NUL characters or lone surrogates")

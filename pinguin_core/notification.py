@@ -12,19 +12,30 @@ from typing import Final, TypeAlias
 
 from pinguin_core.errors import (
     DeliveryError,
+    IdempotencyConflict,
     InvalidTransition,
     TransientDeliveryError,
 )
+from pinguin_core.history import Attempt, Outcome
 from pinguin_core.masking import storable
 from pinguin_core.message import Channel, Message
 from pinguin_core.retry import RetryPolicy
-from pinguin_core.values import NotificationId, require_aware
+from pinguin_core.values import IdempotencyKey, NotificationId, require_aware
 
 MAX_CRASHES: Final = 5
 """How many workers a notification may outlive before it is taken for the cause of their death."""
 
+MOST_ATTEMPTS: Final = 100
+"""How many attempts the history keeps."""
+
 CRASHED: Final = "the worker that was sending it stopped before it could report the outcome"
 """What `last_error` says of an attempt whose lease ran out."""
+
+HELD: Final = "held until "
+"""How `last_error` begins of what is not sent yet because of a limit."""
+
+INTERRUPTED: Final = "the attempt was broken off because the service stopped"
+"""What `last_error` says of an attempt that a stop did not wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +84,24 @@ State: TypeAlias = Queued | Sending | Sent | Failed | Cancelled
 class Receipt:
     """A provider's word that it took a message, with the name it knows the message by.
 
-    What no store could keep of the name is replaced by `?`.
+    What no store could keep of its texts is replaced by `?`.
+
+    Attributes:
+        code: the provider's own code, such as `250`; empty if it gave none.
+        reply: what it said besides, in one line without the recipient or the content.
+        found: nothing was sent now, because an earlier attempt was found to have delivered it,
+            and only once.
     """
 
     provider_message_id: str
+    code: str = ""
+    reply: str = ""
+    found: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "provider_message_id", storable(self.provider_message_id))
+        object.__setattr__(self, "code", storable(self.code))
+        object.__setattr__(self, "reply", storable(self.reply))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +114,9 @@ class Notification:
         retries: how many of them, the one now waited for included, follow a failed one.
         crashes: how many workers stopped while they were delivering it.
         possible_duplicate: some attempt may have delivered it without our learning so.
+        idempotency_key: the caller's own name for the request; no two notifications share one.
+        history: the attempts that have ended, in their order: all, or of more than 100 those in
+            doubt and the newest.
         version: grows by one at each step; what a store compares before it overwrites.
     """
 
@@ -105,6 +130,8 @@ class Notification:
     retries: int = 0
     crashes: int = 0
     possible_duplicate: bool = False
+    idempotency_key: IdempotencyKey | None = None
+    history: tuple[Attempt, ...] = ()
     version: int = 1
 
     @classmethod
@@ -114,6 +141,7 @@ class Notification:
         message: Message,
         now: datetime,
         scheduled_at: datetime | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> Notification:
         """Begin the life of a notification: due at once, or at the time it is scheduled for.
 
@@ -124,7 +152,9 @@ class Notification:
         if scheduled_at is not None:
             scheduled_at = require_aware(scheduled_at, "scheduled_at")
         due_at = now if scheduled_at is None else max(now, scheduled_at)
-        return cls(id, message, Queued(due_at), now, now, scheduled_at)
+        return cls(
+            id, message, Queued(due_at), now, now, scheduled_at, idempotency_key=idempotency_key
+        )
 
     @property
     def channel(self) -> Channel:
@@ -155,6 +185,11 @@ class Notification:
                 return ""
 
     @property
+    def doubts(self) -> tuple[Attempt, ...]:
+        """The attempts after which nobody knows whether the provider has taken the message."""
+        return tuple(attempt for attempt in self.history if attempt.is_in_doubt)
+
+    @property
     def is_final(self) -> bool:
         """No dispatcher will touch it again."""
         return self.wake_at is None
@@ -168,24 +203,98 @@ class Notification:
                 raise self._cannot("start")
 
     def succeed(self, receipt: Receipt, now: datetime) -> Notification:
-        """Record that the provider took the message."""
+        """Record that the provider took the message; if once for certain, it is no duplicate."""
         if not isinstance(self.state, Sending):
             raise self._cannot("succeed")
-        return self._next(Sent(now, receipt.provider_message_id), now)
+        history = self._history(Outcome.SENT, now, receipt.code, receipt.reply)
+        sent = self._next(Sent(now, receipt.provider_message_id), now, history=history)
+        return replace(sent, possible_duplicate=False) if receipt.found else sent
 
     def fail(self, error: DeliveryError, now: datetime, policy: RetryPolicy) -> Notification:
         """Record a failed attempt: queued again if the error and the policy allow, else failed."""
         if not isinstance(self.state, Sending):
             raise self._cannot("fail")
         if not isinstance(error, TransientDeliveryError):
-            return self._next(Failed(now, error.reason), now)
-        duplicate = self.possible_duplicate or error.ambiguous
+            history = self._history(Outcome.REFUSED, now, error.code, error.reason)
+            return self._next(Failed(now, error.reason), now, history=history)
+        outcome = Outcome.UNCLEAR if error.ambiguous else Outcome.FAILED
+        history = self._history(outcome, now, error.code, error.reason)
+        duplicate = error.ambiguous
         delay = policy.delay(self.retries + 1, error.retry_after)
         if delay is None:
             failed = Failed(now, error.reason)
-            return self._next(failed, now, possible_duplicate=duplicate)
-        queued = Queued(_later(now, delay), error.reason)
-        return self._next(queued, now, retries=self.retries + 1, possible_duplicate=duplicate)
+            return self._next(failed, now, history=history, possible_duplicate=duplicate)
+        queued, retries = Queued(self._in_time(_later(now, delay)), error.reason), self.retries + 1
+        return self._next(
+            queued, now, retries=retries, history=history, possible_duplicate=duplicate
+        )
+
+    def postpone(
+        self, error: TransientDeliveryError, now: datetime, until: datetime
+    ) -> Notification:
+        """Record an attempt that failed while the provider is down: it uses up no retry."""
+        if not isinstance(self.state, Sending):
+            raise self._cannot("postpone")
+        outcome = Outcome.UNCLEAR if error.ambiguous else Outcome.FAILED
+        return self._next(
+            Queued(self._in_time(until), error.reason),
+            now,
+            history=self._history(outcome, now, error.code, error.reason),
+            possible_duplicate=error.ambiguous,
+        )
+
+    def hold(self, reason: str, now: datetime, until: datetime) -> Notification:
+        """Put it off before anything was sent: the attempt that was begun does not count."""
+        if not isinstance(self.state, Sending):
+            raise self._cannot("hold")
+        until = self._in_time(until)
+        queued = Queued(until, f"{HELD}{until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC: {reason}")
+        return self._next(queued, now, attempts=self.attempts - 1)
+
+    def give_back(self, now: datetime) -> Notification:
+        """Record that nothing came of a claim: it is due again at once, as if there had been none.
+
+        The attempt that was begun does not count.
+        """
+        if not isinstance(self.state, Sending):
+            raise self._cannot("give_back")
+        queued = Queued(self._in_time(now), self.state.last_error)
+        return self._next(queued, now, attempts=self.attempts - 1)
+
+    def interrupt(self, now: datetime) -> Notification:
+        """Record that an attempt was broken off by a stop: it is due again at once.
+
+        Nobody knows whether the provider has taken the message. It counts neither as a retry nor
+        as a crash.
+        """
+        if not isinstance(self.state, Sending):
+            raise self._cannot("interrupt")
+        history = self._history(Outcome.INTERRUPTED, now, text=INTERRUPTED)
+        queued = Queued(self._in_time(now), INTERRUPTED)
+        return self._next(queued, now, history=history, possible_duplicate=True)
+
+    def orphan(self, now: datetime) -> Notification:
+        """Record that its worker is known to be dead: the lease ends now.
+
+        It does not end before the scheduled time, which a clock that was set back repeats.
+        `updated_at` still tells when the attempt began.
+        """
+        match self.state:
+            case Sending(lease_until=lease_until) if lease_until > now:
+                ends = min(lease_until, self._in_time(now))
+                return self._next(replace(self.state, lease_until=ends), self.updated_at)
+            case _:
+                raise self._cannot("orphan")
+
+    def renew(self, claimed: Notification) -> Notification:
+        """Take over the lease under which the worker that still holds it has claimed it again.
+
+        That happens when the wall clock is set forward, or the store could not be written to for
+        longer than a lease. What the claim took for a crash was none, so nothing else changes.
+        """
+        if not (isinstance(self.state, Sending) and isinstance(claimed.state, Sending)):
+            raise self._cannot("renew")
+        return replace(self, state=claimed.state, version=claimed.version)
 
     def expire(self, now: datetime) -> Notification:
         """Take it from a worker whose lease is over: its process died, or must be taken for dead.
@@ -197,7 +306,10 @@ class Notification:
             case Sending(lease_until=lease_until) if lease_until <= now:
                 crashes = self.crashes + 1
                 state = Queued(now, CRASHED) if crashes < MAX_CRASHES else Failed(now, CRASHED)
-                return self._next(state, now, crashes=crashes, possible_duplicate=True)
+                history = self._history(Outcome.CRASHED, now, text=CRASHED)
+                return self._next(
+                    state, now, crashes=crashes, history=history, possible_duplicate=True
+                )
             case _:
                 raise self._cannot("expire")
 
@@ -234,9 +346,65 @@ class Notification:
             raise self._cannot("requeue")
         return self._next(Queued(now, self.state.reason), now, retries=0, crashes=0)
 
-    def _next(self, state: State, now: datetime, **changes: object) -> Notification:
-        values = {"state": state, "updated_at": now, "version": self.version + 1, **changes}
-        return replace(self, **values)  # type: ignore[arg-type]  # replace() is checked by name only
+    def unless_other_than(self, queued: Notification) -> Notification:
+        """Return this one, if the request for another under the same key is the same.
+
+        Raises:
+            IdempotencyConflict: if it is for another message, or another time.
+        """
+        if (self.message, self.scheduled_at) != (queued.message, queued.scheduled_at):
+            raise IdempotencyConflict(str(self.id))
+        return self
+
+    def _in_time(self, moment: datetime) -> datetime:
+        """Move what would be before the scheduled time, since the clock was set back, to that."""
+        return max(moment, self.scheduled_at or moment)
+
+    def _history(
+        self, outcome: Outcome, now: datetime, code: str = "", text: str = ""
+    ) -> tuple[Attempt, ...]:
+        """Add the attempt that ends now: it began when the state became `Sending`.
+
+        Where there are too many, as after days behind a provider that is down, the oldest that
+        leaves no doubt makes room.
+        """
+        ended = Attempt(self.attempts, self.updated_at, now, outcome, code, text)
+        kept = self.history
+        if len(kept) >= MOST_ATTEMPTS:
+            dispensable = (at for at, each in enumerate(kept) if not each.is_in_doubt)
+            oldest = next(dispensable, 0)
+            kept = (*kept[:oldest], *kept[oldest + 1 :])
+        return (*kept, ended)
+
+    def _next(
+        self,
+        state: State,
+        now: datetime,
+        *,
+        scheduled_at: datetime | None = None,
+        attempts: int | None = None,
+        retries: int | None = None,
+        crashes: int | None = None,
+        possible_duplicate: bool = False,
+        history: tuple[Attempt, ...] | None = None,
+    ) -> Notification:
+        """Return the next version: all stays as it is, save what is given."""
+        # Not by replace(), which takes as long again, twice for each notification that is sent.
+        return Notification(
+            self.id,
+            self.message,
+            state,
+            self.created_at,
+            now,
+            self.scheduled_at if scheduled_at is None else scheduled_at,
+            self.attempts if attempts is None else attempts,
+            self.retries if retries is None else retries,
+            self.crashes if crashes is None else crashes,
+            possible_duplicate or self.possible_duplicate,
+            self.idempotency_key,
+            self.history if history is None else history,
+            self.version + 1,
+        )
 
     def _cannot(self, step: str) -> InvalidTransition:
         return InvalidTransition(step, type(self.state).__name__)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from pinguin_core.history import Attempt
 from pinguin_core.message import Channel, Email, Sms
 from pinguin_core.notification import Notification, Receipt
-from pinguin_core.values import NotificationId
+from pinguin_core.values import IdempotencyKey, NotificationId, PhoneNumber
 
 MessageT_contra = TypeVar("MessageT_contra", Email, Sms, contravariant=True)
 
@@ -24,7 +26,8 @@ class NotificationRepository(Protocol):
         """Keep a new notification.
 
         Raises:
-            DuplicateNotification: if one with its id is there; that one stays as it is.
+            DuplicateNotification: if one with its id, or with its idempotency key, is there; that
+                one stays as it is.
         """
         ...
 
@@ -33,6 +36,13 @@ class NotificationRepository(Protocol):
 
         Raises:
             NotificationNotFound: if there is none.
+        """
+        ...
+
+    async def find(self, idempotency_key: IdempotencyKey) -> Notification | None:
+        """Return the notification with an idempotency key as it was last stored, if there is one.
+
+        What `add` has refused as a duplicate can be found.
         """
         ...
 
@@ -86,6 +96,79 @@ class Sender(Protocol[MessageT_contra]):
         ...
 
 
+IsTaken: TypeAlias = Callable[[str], Awaitable[bool]]
+
+
+@runtime_checkable
+class Reconciler(Protocol[MessageT_contra]):
+    """What a `Sender` is besides, if it can look up what its provider has taken.
+
+    The dispatcher asks before it sends again what an earlier attempt left in doubt. That is worth
+    having where the provider cannot tell copies of a message for one.
+    """
+
+    async def find_sent(
+        self,
+        message: MessageT_contra,
+        *,
+        id: NotificationId,
+        doubts: Sequence[Attempt],
+        is_taken: IsTaken,
+    ) -> Receipt | None:
+        """Return the receipt of a message that the provider took in one of the attempts, if any.
+
+        What was taken once is found for one notification only, though another one's message may be
+        the same in every word.
+
+        Args:
+            message: what was to be delivered, and to whom.
+            id: the notification's id.
+            doubts: the attempts that left it open, oldest first; at least one.
+            is_taken: tells of a `provider_message_id` whether another notification has it, as far
+                as the store knows; its errors are to be let through.
+
+        Raises:
+            TransientDeliveryError: if that cannot be told now; nothing is sent then.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SmsCount:
+    """How many SMS were sent, and how many are under way."""
+
+    sent: int
+    under_way: int
+
+
+@runtime_checkable
+class SmsLedger(Protocol):
+    """What a `NotificationRepository` is besides, if it can be asked which SMS were sent."""
+
+    async def has_sent_sms(self, provider_message_id: str, since: datetime) -> bool:
+        """Tell whether it is the name of an SMS that was sent since a moment."""
+        ...
+
+    async def count_sms(
+        self, since: datetime, *, before: Notification, to: PhoneNumber | None = None
+    ) -> SmsCount:
+        """Count the SMS that any process has sent since a moment, or is sending.
+
+        Under way is whatever is being sent under a lease that was not over when `before` was
+        claimed. So of two processes the one that counts last counts what the other sends, in
+        whatever order they claimed, and by whatever clocks. Only of those that were claimed at
+        once, whose leases end at the same moment, no two count each other: the one with the
+        higher id counts that with the lower. A lease that outlasts that of `before` by its whole
+        length or more need not be looked for.
+
+        Args:
+            since: when to begin to count.
+            before: a notification that was claimed; it is not counted.
+            to: count only what goes to this number.
+        """
+        ...
+
+
 class Clock(Protocol):
     """Tells the time, and waits for it."""
 
@@ -111,6 +194,13 @@ class Observer(Protocol):
 
     def on_change(self, notification: Notification) -> None:
         """Learn that a notification took a step, once that step is durable."""
+        ...
+
+    def on_provider(self, channel: Channel, *, is_up: bool, reason: str) -> None:
+        """Learn that a channel's provider is taken for down from now on, and why; or is up again.
+
+        While it is down, what is due is held, and an attempt is made now and then.
+        """
         ...
 
     def on_trouble(self, where: str, error: Exception) -> None:

@@ -17,12 +17,15 @@ class RetryPolicy(Protocol):
     def delay(self, retry: int, retry_after: timedelta | None = None) -> timedelta | None:
         """Say how long to wait before a retry.
 
+        A policy gives up in the end: from some retry on the answer is None, and stays so.
+
         Args:
             retry: the number of the retry, counted from 1.
             retry_after: how long the provider asked us to wait, if it did.
 
         Returns:
-            The time to wait, or None when there is to be no such retry.
+            The time to wait, never negative and never shorter than `retry_after`; or None when
+            there is to be no such retry.
         """
         ...
 

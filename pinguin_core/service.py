@@ -7,14 +7,16 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-from pinguin_core.errors import ChannelDisabled
-from pinguin_core.message import Channel, Message
+from pinguin_core.errors import ChannelDisabled, DuplicateNotification
+from pinguin_core.message import Channel, Message, Sms
 from pinguin_core.notification import Notification
 from pinguin_core.ports import Clock, IdGenerator, NotificationRepository, Observer
+from pinguin_core.sms_rules import SmsRules
 from pinguin_core.system import GuardedObserver, NullObserver, SystemClock, TimeSortedIds
-from pinguin_core.values import NotificationId
+from pinguin_core.values import IdempotencyKey, NotificationId
 
 _NONE_DISABLED: Final[Mapping[Channel, str]] = MappingProxyType({})
+_NO_RULES: Final = SmsRules()
 
 
 class NotificationService:
@@ -24,6 +26,7 @@ class NotificationService:
         repository: where notifications are kept.
         on_queued: told of each notification once it is stored; give it `Dispatcher.wake`.
         disabled: the channels that have no provider, each with what an operator can do about it.
+        sms_rules: what an SMS must be to be accepted, and how it is changed before it is stored.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class NotificationService:
         on_queued: Callable[[Notification], None] | None = None,
         observer: Observer | None = None,
         disabled: Mapping[Channel, str] = _NONE_DISABLED,
+        sms_rules: SmsRules = _NO_RULES,
     ) -> None:
         self._repository = repository
         self._clock = clock or SystemClock()
@@ -42,25 +46,45 @@ class NotificationService:
         self._on_queued = on_queued
         self._observer = GuardedObserver(observer or NullObserver())
         self._disabled = disabled
+        self._sms_rules = sms_rules
 
-    async def send(self, message: Message, *, scheduled_at: datetime | None = None) -> Notification:
+    async def send(
+        self,
+        message: Message,
+        *,
+        scheduled_at: datetime | None = None,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Notification:
         """Accept a message: when this returns, it is stored durably and will be delivered.
 
         Args:
             message: what to send, and to whom.
             scheduled_at: when to send it, with a time zone; at once if absent or past.
+            idempotency_key: the caller's own name for this request. When it comes again, whoever
+                brings it, the notification that it made the first time is returned, and nothing is
+                sent a second time. A key is never forgotten while its notification is stored.
 
         Raises:
             ChannelDisabled: if the message's channel has no provider.
-            InvalidValue: if `scheduled_at` carries no zone.
+            IdempotencyConflict: if the key came before with another message or another time.
+            InvalidValue: if `scheduled_at` carries no zone, or an SMS is against the rules.
             StoreUnavailable: if it could not be stored; it may be tried again.
             StoreFull: if there is no room for it.
         """
         if remedy := self._disabled.get(message.channel):
             raise ChannelDisabled(message.channel.value, remedy)
+        if isinstance(message, Sms):
+            message = self._sms_rules.admit(message)
         now = self._clock.now()
-        queued = Notification.queue(self._ids.next_id(now), message, now, scheduled_at)
-        await self._repository.add(queued)
+        queued = Notification.queue(
+            self._ids.next_id(now), message, now, scheduled_at, idempotency_key
+        )
+        try:
+            await self._repository.add(queued)
+        except DuplicateNotification:
+            if first := await self._first_like(queued):
+                return first
+            raise
         self._observer.on_change(queued)
         self._announce(queued)
         return queued
@@ -73,6 +97,13 @@ class NotificationService:
             StoreUnavailable: if the store cannot be read.
         """
         return await self._repository.get(notification_id)
+
+    async def _first_like(self, queued: Notification) -> Notification | None:
+        """Return the notification that the request for this one made when it came before."""
+        if queued.idempotency_key is None:
+            return None
+        first = await self._repository.find(queued.idempotency_key)
+        return first and first.unless_other_than(queued)
 
     def _announce(self, queued: Notification) -> None:
         if self._on_queued is None:

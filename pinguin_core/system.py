@@ -7,6 +7,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from pinguin_core.message import Channel
 from pinguin_core.notification import Notification
 from pinguin_core.ports import Observer
 from pinguin_core.values import NotificationId
@@ -51,6 +52,9 @@ class NullObserver:
     def on_change(self, notification: Notification) -> None:
         """Do nothing."""
 
+    def on_provider(self, channel: Channel, *, is_up: bool, reason: str) -> None:
+        """Do nothing."""
+
     def on_trouble(self, where: str, error: Exception) -> None:
         """Do nothing."""
 
@@ -69,16 +73,24 @@ class GuardedObserver:
         try:
             self._observer.on_change(notification)
         except Exception as bug:  # noqa: BLE001 (whatever it is, the step was taken)
-            _report(bug)
+            report_bug(bug)
+
+    def on_provider(self, channel: Channel, *, is_up: bool, reason: str) -> None:
+        """Pass on that a provider is down, or up again."""
+        try:
+            self._observer.on_provider(channel, is_up=is_up, reason=reason)
+        except Exception as bug:  # noqa: BLE001 (whatever it is, the provider is as it is)
+            report_bug(bug)
 
     def on_trouble(self, where: str, error: Exception) -> None:
         """Pass on an error that was survived."""
         try:
             self._observer.on_trouble(where, error)
         except Exception as bug:  # noqa: BLE001 (whatever it is, the error was survived)
-            _report(bug)
+            report_bug(bug)
 
 
-def _report(bug: Exception) -> None:
+def report_bug(bug: Exception) -> None:
+    """Tell the event loop of the bug of somebody whom we told something."""
     context = {"message": "a Pinguin observer raised", "exception": bug}
     asyncio.get_running_loop().call_exception_handler(context)

@@ -11,18 +11,24 @@ from typing import Final
 from pinguin_core.errors import InvalidValue
 
 MAX_ADDRESS: Final = 254
-"""Characters in an e-mail address (RFC 5321 4.5.3.1.3, less the angle brackets)."""
+"""Characters in an e-mail address (RFC 5321 4.5.3.1.3, less the angle brackets); before the `@`
+bytes of UTF-8 count."""
 
 MAX_LOCAL_PART: Final = 64
-"""Characters before the `@` of an e-mail address (RFC 5321 4.5.3.1.1)."""
+"""Bytes before the `@` of an e-mail address (RFC 5321 4.5.3.1.1); in UTF-8, if it is not ASCII."""
+
+MAX_IDEMPOTENCY_KEY: Final = 255
+"""Characters in an idempotency key."""
 
 _MAX_LABEL: Final = 63  # RFC 1035 2.3.4
 _NOTIFICATION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]+")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_ENCODED_WORD = re.compile(r"=\?.+\?.+\?.*\?=")  # RFC 2047 2
 _NOT_PLAIN: Final = (
     "must be one plain e-mail address, as in ada@example.com: "
-    "before the @ only ASCII letters, digits, single inner dots and !#$%&'*+/=?^_`{|}~-"
+    "before the @ only letters, digits, single inner dots and !#$%&'*+/=?^_`{|}~-"
 )
 _HOST_NAME = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+"
@@ -51,12 +57,38 @@ class NotificationId:
 
 
 @dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A caller's own name for a request, by which it can be made again without harm.
+
+    1 to 255 visible ASCII characters without spaces, so that it also travels as gRPC metadata;
+    a random UUID is a good one.
+
+    Raises:
+        InvalidValue: for anything else; the field is `idempotency_key`.
+    """
+
+    value: str
+
+    def __post_init__(self) -> None:
+        if len(self.value) > MAX_IDEMPOTENCY_KEY:
+            problem = f"must have at most {MAX_IDEMPOTENCY_KEY} characters"
+            raise InvalidValue("idempotency_key", problem)
+        if not _IDEMPOTENCY_KEY.fullmatch(self.value):
+            problem = "must be visible ASCII characters without spaces, as in a random UUID"
+            raise InvalidValue("idempotency_key", problem)
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
 class EmailAddress:
     """Exactly one e-mail address, without a display name: `local-part@domain`.
 
-    The local part is an ASCII dot-atom of at most 64 characters (RFC 5322 3.2.3), the domain a
-    host name of at least two labels, which may be internationalised (RFC 5890); the whole has at
-    most 254 characters.
+    The local part is a dot-atom of at most 64 bytes (RFC 5322 3.2.3), in which letters and digits
+    of all scripts may stand, in normal form C (RFC 6532 3.1), but no encoded-word (RFC 2047); the
+    domain is a host name of at least two labels, which may be internationalised (RFC 5890); the
+    whole has at most 254 characters.
 
     Raises:
         InvalidValue: for anything else; the field is `email_address`.
@@ -125,10 +157,32 @@ def _check_address(address: str) -> None:
         raise InvalidValue(field, "must be one e-mail address, as in ada@example.com")
     if len(local) > MAX_LOCAL_PART:
         raise InvalidValue(field, f"must have at most {MAX_LOCAL_PART} characters before the @")
-    if not _DOT_ATOM.fullmatch(local):
+    if not _DOT_ATOM.fullmatch(local if local.isascii() else _with_ascii_letters(local)):
         raise InvalidValue(field, _NOT_PLAIN)
+    if not local.isascii():
+        _check_international_local_part(local, domain, field)
+    if "=?" in local and _ENCODED_WORD.search(local):
+        raise InvalidValue(field, "must not contain an encoded-word, as in =?utf-8?q?ada?=")
     if not _is_domain(domain):
         raise InvalidValue(field, "must have a full domain name after the @, as in ada@example.com")
+
+
+def _check_international_local_part(local: str, domain: str, field: str) -> None:
+    if len(local.encode()) > MAX_LOCAL_PART:
+        raise InvalidValue(field, f"must have at most {MAX_LOCAL_PART} bytes before the @")
+    if len(f"{local}@".encode()) + len(domain) > MAX_ADDRESS:
+        raise InvalidValue(field, f"must have at most {MAX_ADDRESS} bytes")
+    if not unicodedata.is_normalized("NFC", local):
+        raise InvalidValue(field, "must be in Unicode's normal form C before the @")
+
+
+def _with_ascii_letters(text: str) -> str:
+    """Put an ASCII letter for each letter, mark and digit of another script."""
+    return "".join("x" if _is_of_a_word(char) and not char.isascii() else char for char in text)
+
+
+def _is_of_a_word(char: str) -> bool:
+    return unicodedata.category(char)[0] in "LMN"
 
 
 def _is_domain(domain: str) -> bool:
@@ -144,5 +198,5 @@ def _is_international_label(label: str) -> bool:
         0 < len(label) <= _MAX_LABEL
         and not label.startswith("-")
         and not label.endswith("-")
-        and all(char == "-" or unicodedata.category(char)[0] in "LMN" for char in label)
+        and all(char == "-" or _is_of_a_word(char) for char in label)
     )

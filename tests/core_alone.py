@@ -4,11 +4,19 @@ import asyncio
 import importlib.metadata
 import sys
 
-from pinguin_core import Dispatcher, Email, EmailAddress, Notification, NotificationService, Sent
+from pinguin_core import (
+    Dispatcher,
+    Email,
+    EmailAddress,
+    Notification,
+    NotificationService,
+    NullObserver,
+    Sent,
+)
 from pinguin_core.testing.fakes import MemoryRepository, RecordingSender
 
 
-class Delivered:
+class Delivered(NullObserver):
     """An observer that lets one wait for the first final state."""
 
     def __init__(self) -> None:

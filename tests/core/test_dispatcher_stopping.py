@@ -6,14 +6,51 @@ import asyncio
 from datetime import datetime, timedelta
 
 import pytest
-from support.dispatching import HeldSender, Scene
-from support.samples import LEASE, queued
+from support.dispatching import HeldSender, NotingObserver, Scene, TroubledRepository
+from support.samples import LEASE, SMS, queued
 from support.settling import run, settled
 
-from pinguin_core import Dispatcher, Email, NotificationId, Receipt, StoreUnavailable
-from pinguin_core.testing.fakes import NOON
+from pinguin_core import (
+    Dispatcher,
+    Email,
+    Notification,
+    NotificationId,
+    PhoneNumber,
+    Queued,
+    Receipt,
+    Sms,
+    SmsQuota,
+    StoreUnavailable,
+)
+from pinguin_core.notification import INTERRUPTED
+from pinguin_core.ports import SmsCount
+from pinguin_core.testing.fakes import NOON, RecordingSender
 
 AT_ONCE = timedelta(0)
+
+
+def test_what_a_stop_finds_before_its_sender_has_it_leaves_no_doubt() -> None:
+    class Ledger(TroubledRepository):
+        async def count_sms(
+            self, since: datetime, *, before: Notification, to: PhoneNumber | None = None
+        ) -> SmsCount:
+            await asyncio.Event().wait()
+            return await super().count_sms(since, before=before, to=to)
+
+    async def test() -> None:
+        store = Ledger()
+        scene = Scene(store=store)
+        sms: RecordingSender[Sms] = RecordingSender()
+        await store.add(queued(message=SMS))
+        quota = SmsQuota(store, per_day=1)
+        async with scene.dispatcher(sms=sms, sms_quota=quota, drain_timeout=AT_ONCE):
+            await settled()
+        stored = await scene.stored()
+        assert (type(stored.state), stored.attempts, stored.history) == (Queued, 0, ())
+        assert not stored.possible_duplicate
+        assert sms.attempts == []
+
+    run(test())
 
 
 def test_attempts_under_way_are_waited_for_and_stored() -> None:
@@ -91,7 +128,9 @@ def test_a_claim_that_fails_meanwhile_does_not_delay_the_stop() -> None:
     run(test())
 
 
-def test_attempts_that_outlast_the_drain_are_abandoned_to_their_leases() -> None:
+def test_attempts_that_outlast_the_drain_are_broken_off_and_given_back() -> None:
+    """They are due at once, for whoever runs next; the stop is neither a retry nor a crash."""
+
     async def test() -> None:
         scene = Scene()
         sender: HeldSender[Email] = HeldSender()
@@ -99,8 +138,56 @@ def test_attempts_that_outlast_the_drain_are_abandoned_to_their_leases() -> None
         async with scene.dispatcher(sender, drain_timeout=AT_ONCE):
             await settled()
         assert sender.cancelled == 1
-        assert (await scene.stored()).wake_at == NOON + LEASE
+        stored = await scene.stored()
+        assert stored.state == Queued(NOON, INTERRUPTED)
+        assert (stored.retries, stored.crashes, stored.possible_duplicate) == (0, 0, True)
+        assert scene.observer.states == ["Sending", "Queued"]
         assert scene.observer.troubles == []
+        async with scene.dispatcher():
+            await settled()
+        assert await scene.state_of() == "Sent"
+
+    run(test())
+
+
+def test_what_cannot_be_given_back_waits_for_the_end_of_its_lease() -> None:
+    async def test() -> None:
+        scene = Scene()
+        sender: HeldSender[Email] = HeldSender()
+        await scene.store.add(queued())
+        scene.store.fail_next("save", StoreUnavailable("down"))
+        async with scene.dispatcher(sender, drain_timeout=AT_ONCE):
+            await settled()
+        assert (await scene.stored()).wake_at == NOON + LEASE
+        assert [where for where, _ in scene.observer.troubles] == ["storing the outcome of notif-1"]
+
+    run(test())
+
+
+def test_an_attempt_that_is_cancelled_before_its_first_step_is_held_by_nobody() -> None:
+    """It is made when its lease is over, and not taken for one that is still under way."""
+
+    class CancellingTheFirst(NotingObserver):
+        def on_change(self, notification: Notification) -> None:
+            if not self.changes:
+                asyncio.get_running_loop().call_soon(self.cancel)
+            super().on_change(notification)
+
+        def cancel(self) -> None:
+            for task in asyncio.all_tasks():
+                if getattr(task.get_coro(), "__name__", "") == "_attempt":
+                    task.cancel()
+
+    async def test() -> None:
+        scene = Scene(observer=CancellingTheFirst())
+        await scene.store.add(queued())
+        async with scene.dispatcher():
+            await settled()
+            assert scene.email.attempts == []
+            scene.clock.advance(LEASE)
+            await settled()
+        assert await scene.state_of() == "Sent"
+        assert len(scene.email.attempts) == 1
 
     run(test())
 

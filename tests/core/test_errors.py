@@ -8,6 +8,7 @@ from pinguin_core import (
     ChannelDisabled,
     DeliveryError,
     DuplicateNotification,
+    IdempotencyConflict,
     InvalidTransition,
     InvalidValue,
     NotificationNotFound,
@@ -23,7 +24,13 @@ TOLD = {
     InvalidValue("subject", "must be one line"): "subject: must be one line",
     InvalidTransition("cancel", "Sent"): "a notification that is Sent cannot cancel",
     NotificationNotFound("notif-1"): "no notification has the id notif-1",
-    DuplicateNotification("notif-1"): "a notification with the id notif-1 is already stored",
+    DuplicateNotification("notif-1"): (
+        "a notification with the id notif-1, or its idempotency key, is already stored"
+    ),
+    IdempotencyConflict("notif-1"): (
+        "idempotency_key: was used before, for notif-1, which is another message or another time;"
+        " a new request needs a new key"
+    ),
     StaleNotification("notif-1"): "the stored notification notif-1 has moved on",
     ChannelDisabled("sms", "set X"): "sms is not configured: set X",
     StoreUnavailable("locked"): "locked",

@@ -95,11 +95,20 @@ def test_scrubbed_text_is_one_short_line(text: str, limit: int) -> None:
         ("got 'AGFkYQBzZWNyZXQ='", ["AGFkYQBzZWNyZXQ="], "got '•••'"),
         ("a+b refused", ["a+b", ""], "••• refused"),
         ("one\r\ntwo\x1b[2J\u202ethree", [], "one two [2J three"),
+        ("correct\r\n horse", ["correct  horse"], "•••"),
         ("x" * 201, [], "x" * 199 + "…"),
     ],
 )
 def test_scrubbing_hides_what_it_is_told_to(text: str, hide: list[str], scrubbed: str) -> None:
     assert scrub(text, hide) == scrubbed
+
+
+@pytest.mark.parametrize("before", range(1000, 1030))
+def test_a_secret_is_not_shown_in_part_where_a_long_text_is_cut(before: int) -> None:
+    """All before it is hidden too, so that the place would be among what is shown."""
+    filling = ("x" * 100 + " ") * 10
+    text = f"{filling:>{before}} correct horse".replace("x" * 100, "y" * 100)
+    assert "co" not in scrub(text + " and so on" * 9, ["y" * 100, "correct horse"])
 
 
 @pytest.mark.parametrize(

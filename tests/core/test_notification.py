@@ -24,19 +24,22 @@ from support.samples import (
 )
 
 from pinguin_core import (
+    Attempt,
     Cancelled,
     Channel,
     Failed,
+    IdempotencyConflict,
     InvalidTransition,
     InvalidValue,
     Notification,
+    Outcome,
     PermanentDeliveryError,
     Queued,
     Receipt,
     Sending,
     Sent,
 )
-from pinguin_core.notification import CRASHED, MAX_CRASHES
+from pinguin_core.notification import CRASHED, INTERRUPTED, MAX_CRASHES, MOST_ATTEMPTS
 from pinguin_core.testing.fakes import NOON
 
 LATER = NOON + timedelta(minutes=5)
@@ -49,10 +52,21 @@ STEPS: dict[str, Step] = {
     "succeed": lambda it: it.succeed(RECEIPT, LATER),
     "fail": lambda it: it.fail(BUSY, LATER, SOON),
     "expire": lambda it: it.expire(LATER),
+    "interrupt": lambda it: it.interrupt(LATER),
+    "give_back": lambda it: it.give_back(LATER),
+    "postpone": lambda it: it.postpone(BUSY, LATER, LATER + LEASE),
+    "hold": lambda it: it.hold("enough for today", LATER, LATER + LEASE),
+    "orphan": lambda it: it.orphan(NOON + TICK),
     "cancel": lambda it: it.cancel(LATER),
     "reschedule": lambda it: it.reschedule(LATER + LEASE, LATER),
     "requeue": lambda it: it.requeue(LATER),
 }
+
+
+def ended(outcome: Outcome, code: str, text: str) -> tuple[Attempt, ...]:
+    """The history of one whose first attempt began at noon and has just ended."""
+    return (Attempt(1, NOON, LATER, outcome, code, text),)
+
 
 ALLOWED: dict[tuple[str, str], dict[str, object]] = {
     ("Queued", "start"): {"state": Sending(LATER + LEASE), "attempts": 1},
@@ -62,18 +76,42 @@ ALLOWED: dict[tuple[str, str], dict[str, object]] = {
         "state": Queued(LATER + LEASE),
         "scheduled_at": LATER + LEASE,
     },
-    ("Sending", "succeed"): {"state": Sent(LATER, RECEIPT.provider_message_id)},
-    ("Sending", "fail"): {"state": Queued(LATER + DELAY, BUSY.reason), "retries": 1},
+    ("Sending", "succeed"): {
+        "state": Sent(LATER, RECEIPT.provider_message_id),
+        "history": ended(Outcome.SENT, RECEIPT.code, RECEIPT.reply),
+    },
+    ("Sending", "fail"): {
+        "state": Queued(LATER + DELAY, BUSY.reason),
+        "retries": 1,
+        "history": ended(Outcome.FAILED, BUSY.code, BUSY.reason),
+    },
     ("Sending", "expire"): {
         "state": Queued(LATER, CRASHED),
         "crashes": 1,
         "possible_duplicate": True,
+        "history": ended(Outcome.CRASHED, "", CRASHED),
     },
+    ("Sending", "postpone"): {
+        "state": Queued(LATER + LEASE, BUSY.reason),
+        "history": ended(Outcome.FAILED, BUSY.code, BUSY.reason),
+    },
+    ("Sending", "interrupt"): {
+        "state": Queued(LATER, INTERRUPTED),
+        "possible_duplicate": True,
+        "history": ended(Outcome.INTERRUPTED, "", INTERRUPTED),
+    },
+    ("Sending", "hold"): {
+        "state": Queued(LATER + LEASE, "held until 2030-01-01 12:06:00 UTC: enough for today"),
+        "attempts": 0,
+    },
+    ("Sending", "give_back"): {"state": Queued(LATER), "attempts": 0},
+    ("Sending", "orphan"): {"state": Sending(NOON + TICK), "updated_at": NOON},
     ("Sending", "claim"): {
         "state": Sending(LATER + LEASE, CRASHED),
         "crashes": 1,
         "attempts": 2,
         "possible_duplicate": True,
+        "history": ended(Outcome.CRASHED, "", CRASHED),
         "version": 4,
     },
     ("Failed", "requeue"): {"state": Queued(LATER, REFUSED.reason)},
@@ -146,6 +184,35 @@ def test_nothing_starts_before_it_is_due(early: timedelta) -> None:
     with pytest.raises(InvalidTransition):
         it.claim(LATER - early, LEASE)
     assert it.start(LATER, LEASE).state == Sending(LATER + LEASE)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda it: it.fail(BUSY, NOON, SOON),
+        lambda it: it.postpone(BUSY, NOON, NOON),
+        lambda it: it.hold("enough for today", NOON, NOON),
+        lambda it: it.interrupt(NOON),
+        lambda it: it.give_back(NOON),
+        lambda it: it.orphan(NOON),
+    ],
+    ids=["fail", "postpone", "hold", "interrupt", "give_back", "orphan"],
+)
+def test_nothing_is_due_again_before_the_scheduled_time_when_the_clock_is_set_back(
+    end: Callable[[Notification], Notification],
+) -> None:
+    assert end(queued(scheduled_at=LATER).start(LATER, LEASE)).wake_at == LATER
+
+
+def test_the_history_keeps_what_is_in_doubt_and_the_newest() -> None:
+    it = queued().start(NOON, LEASE).fail(LOST, NOON, SOON)
+    for _ in range(2 * MOST_ATTEMPTS):
+        due_at = it.wake_at
+        assert due_at is not None
+        it = it.start(due_at, LEASE).postpone(BUSY, due_at, due_at + DELAY)
+    newest = range(it.attempts - MOST_ATTEMPTS + 2, it.attempts + 1)
+    assert [each.number for each in it.history] == [1, *newest]
+    assert it.doubts == it.history[:1]
 
 
 def test_a_lease_holds_until_its_last_microsecond() -> None:
@@ -262,3 +329,45 @@ def test_what_a_provider_says_can_always_be_stored(told: str) -> None:
     """An outcome that no store can keep would be lost, and the message sent again."""
     assert PermanentDeliveryError(told).reason == "550 ?"
     assert Receipt(told).provider_message_id == "550 ?"
+
+
+def test_the_history_tells_of_every_attempt() -> None:
+    it = sending().fail(LOST, NOON + TICK, SOON)
+    it = it.start(LATER, LEASE).expire(LATER + LEASE)
+    it = it.start(LATER + LEASE, LEASE).succeed(RECEIPT, LATER + 2 * LEASE)
+    assert it.history == (
+        Attempt(1, NOON, NOON + TICK, Outcome.UNCLEAR, LOST.code, LOST.reason),
+        Attempt(2, LATER, LATER + LEASE, Outcome.CRASHED, "", CRASHED),
+        Attempt(3, LATER + LEASE, LATER + 2 * LEASE, Outcome.SENT, RECEIPT.code, RECEIPT.reply),
+    )
+
+
+def test_of_an_orphaned_attempt_the_beginning_is_still_known() -> None:
+    orphaned = sending().orphan(NOON + TICK)
+    assert orphaned.wake_at == NOON + TICK
+    (crashed,) = orphaned.expire(LATER).history
+    assert (crashed.started_at, crashed.ended_at) == (NOON, LATER)
+
+
+def test_a_lease_that_is_over_cannot_end_early() -> None:
+    with pytest.raises(InvalidTransition):
+        sending().orphan(NOON + LEASE)
+
+
+def test_a_worker_that_claims_again_what_it_still_holds_has_not_crashed() -> None:
+    held = sending()
+    again = held.claim(NOON + LEASE, LEASE)
+    renewed = held.renew(again)
+    assert renewed == replace(held, state=again.state, version=again.version)
+    assert renewed.wake_at == NOON + 2 * LEASE
+    for one, other in ((queued(), again), (held, queued())):
+        with pytest.raises(InvalidTransition):
+            one.renew(other)
+
+
+def test_a_request_is_for_the_notification_that_it_made() -> None:
+    it = queued(scheduled_at=LATER)
+    assert it.unless_other_than(queued(scheduled_at=LATER)) is it
+    for other in (queued(), queued(message=SMS, scheduled_at=LATER)):
+        with pytest.raises(IdempotencyConflict):
+            it.unless_other_than(other)

@@ -8,20 +8,24 @@ from typing import Any
 
 import pytest
 from support.dispatching import BrokenObserver, NotingObserver, TroubledRepository
-from support.samples import EMAIL, SMS
+from support.samples import EMAIL, LEASE, RECEIPT, SMS
 from support.settling import run, settled
 
 from pinguin_core import (
     Channel,
     ChannelDisabled,
     Dispatcher,
+    DuplicateNotification,
     Email,
+    IdempotencyConflict,
+    IdempotencyKey,
     InvalidValue,
     Notification,
     NotificationId,
     NotificationNotFound,
     NotificationService,
     Queued,
+    Sent,
     StoreFull,
     StoreUnavailable,
     SystemClock,
@@ -35,6 +39,7 @@ from pinguin_core.testing.fakes import (
 )
 
 LATER = NOON + timedelta(hours=1)
+KEY = IdempotencyKey("0b1f6a3e-5c1d-4e0a-9a55-1f8f7c0d2e11")
 
 
 def service(store: MemoryRepository | None = None, **options: Any) -> NotificationService:
@@ -64,6 +69,82 @@ def test_it_is_announced_once_it_is_stored() -> None:
         sending = service(store, on_queued=announced.append, observer=observer)
         queued = await sending.send(EMAIL)
         assert announced == observer.changes == [queued]
+
+    run(test())
+
+
+def test_a_request_that_comes_again_with_its_key_makes_no_second_notification() -> None:
+    """Not even after it was sent; and nobody is told of it again."""
+
+    async def test() -> None:
+        store, observer = MemoryRepository(), NotingObserver()
+        announced: list[Notification] = []
+        sending = service(store, on_queued=announced.append, observer=observer)
+        first = await sending.send(EMAIL, scheduled_at=LATER, idempotency_key=KEY)
+        assert await sending.send(EMAIL, scheduled_at=LATER, idempotency_key=KEY) == first
+        assert announced == observer.changes == [first]
+        (claimed,) = await store.claim_due(Channel.EMAIL, LATER, LEASE, 10)
+        await store.save(claimed.succeed(RECEIPT, LATER))
+        again = await sending.send(EMAIL, scheduled_at=LATER, idempotency_key=KEY)
+        assert again == await store.get(first.id)
+        assert isinstance(again.state, Sent)
+
+    run(test())
+
+
+def test_the_same_key_with_other_content_is_refused() -> None:
+    async def test() -> None:
+        store = MemoryRepository()
+        sending = service(store)
+        first = await sending.send(EMAIL, scheduled_at=LATER, idempotency_key=KEY)
+        for message, scheduled_at in (
+            (SMS, LATER),
+            (Email(EMAIL.to, EMAIL.subject, "Bye"), LATER),
+            (EMAIL, None),
+            (EMAIL, LATER + timedelta(microseconds=1)),
+        ):
+            with pytest.raises(IdempotencyConflict) as refused:
+                await sending.send(message, scheduled_at=scheduled_at, idempotency_key=KEY)
+            assert refused.value.notification_id == str(first.id)
+        assert await store.find(KEY) == first
+
+    run(test())
+
+
+def test_of_requests_that_race_with_one_key_one_makes_the_notification() -> None:
+    class Slow(MemoryRepository):
+        async def add(self, notification: Notification) -> None:
+            await asyncio.sleep(0)
+            await super().add(notification)
+
+    async def test() -> None:
+        sending = service(Slow())
+        all_of_them = (sending.send(EMAIL, idempotency_key=KEY) for _ in range(5))
+        assert len({each.id for each in await asyncio.gather(*all_of_them)}) == 1
+
+    run(test())
+
+
+def test_requests_without_a_key_are_never_the_same() -> None:
+    async def test() -> None:
+        sending = service()
+        assert (await sending.send(EMAIL)).id != (await sending.send(EMAIL)).id
+
+    run(test())
+
+
+def test_an_id_that_is_taken_is_not_hidden_by_a_key() -> None:
+    """That would be a bug in the generator of ids, and somebody else's notification."""
+
+    class AlwaysTheSame:
+        def next_id(self, now: datetime) -> NotificationId:
+            return NotificationId("notif-1")
+
+    async def test() -> None:
+        sending = service(ids=AlwaysTheSame())
+        await sending.send(EMAIL)
+        with pytest.raises(DuplicateNotification):
+            await sending.send(EMAIL, idempotency_key=KEY)
 
     run(test())
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_never, assert_type
 
 from pinguin_core import (
+    Attempt,
     Cancelled,
     Channel,
     ChannelDisabled,
@@ -18,9 +19,13 @@ from pinguin_core import (
     EmailAddress,
     ExponentialBackoff,
     Failed,
+    FailoverSender,
+    IdempotencyConflict,
+    IdempotencyKey,
     IdGenerator,
     InvalidTransition,
     InvalidValue,
+    IsTaken,
     Message,
     Notification,
     NotificationId,
@@ -29,9 +34,13 @@ from pinguin_core import (
     NotificationService,
     NullObserver,
     Observer,
+    OnRoute,
+    Outcome,
     PermanentDeliveryError,
     PhoneNumber,
     PinguinError,
+    ProviderDown,
+    ProviderMisconfigured,
     Queued,
     Receipt,
     RetryPolicy,
@@ -39,6 +48,10 @@ from pinguin_core import (
     Sending,
     Sent,
     Sms,
+    SmsCount,
+    SmsLedger,
+    SmsQuota,
+    SmsRules,
     StaleNotification,
     State,
     StoreFull,
@@ -46,6 +59,7 @@ from pinguin_core import (
     SystemClock,
     TimeSortedIds,
     TransientDeliveryError,
+    scrub,
 )
 from pinguin_core.testing.fakes import (
     CountingIds,
@@ -64,6 +78,9 @@ class Store:
 
     async def get(self, notification_id: NotificationId) -> Notification:
         raise NotificationNotFound(str(notification_id))
+
+    async def find(self, idempotency_key: IdempotencyKey) -> Notification | None:
+        return None
 
     async def save(self, notification: Notification) -> None:
         raise StaleNotification(str(notification.id))
@@ -95,6 +112,18 @@ class AnySender:
         return Receipt(message.body)
 
 
+class Abacus:
+    """What counts SMS, where the store does not."""
+
+    async def has_sent_sms(self, provider_message_id: str, since: datetime) -> bool:
+        return False
+
+    async def count_sms(
+        self, since: datetime, *, before: Notification, to: PhoneNumber | None = None
+    ) -> SmsCount:
+        return SmsCount(sent=before.attempts, under_way=0)
+
+
 class Linear:
     """A retry policy of one's own."""
 
@@ -109,6 +138,18 @@ class Printing(NullObserver):
         print(where, type(error))  # noqa: T201 (an example)
 
 
+class Courier:
+    """A sender that hides what it must, and can look up what it has delivered."""
+
+    async def send(self, message: Sms, *, id: NotificationId, date: datetime) -> Receipt:
+        raise TransientDeliveryError(scrub("no answer", [str(message.to), message.body]))
+
+    async def find_sent(
+        self, message: Sms, *, id: NotificationId, doubts: Sequence[Attempt], is_taken: IsTaken
+    ) -> Receipt | None:
+        return None if await is_taken(message.body) else Receipt(message.body)
+
+
 async def embed() -> None:
     store: NotificationRepository = Store()
     email: Sender[Email] = Postcards()
@@ -117,8 +158,17 @@ async def embed() -> None:
     clock: Clock = SystemClock()
     ids: IdGenerator = TimeSortedIds()
     observer: Observer = Printing()
+    counter: SmsLedger = Abacus()
+    tell: OnRoute = tell_route
+    Dispatcher(store, sms=Courier())
     dispatcher = Dispatcher(
-        store, email=email, sms=sms, clock=clock, policy=policy, observer=observer
+        store,
+        email=FailoverSender(email, Postcards(), on_route=tell),
+        sms=sms,
+        clock=clock,
+        policy=policy,
+        observer=observer,
+        sms_quota=SmsQuota(counter, per_day=1_000, per_recipient_per_day=5),
     )
     service = NotificationService(
         store,
@@ -127,6 +177,7 @@ async def embed() -> None:
         on_queued=dispatcher.wake,
         observer=observer,
         disabled={Channel.SMS: "buy a telephone"},
+        sms_rules=SmsRules(max_segments=3, allowed_prefixes=["+1"]),
     )
     async with dispatcher as entered:
         assert_type(entered, Dispatcher)
@@ -136,8 +187,30 @@ async def embed() -> None:
         assert_type(sent.state, Queued | Sending | Sent | Failed | Cancelled)
         assert_type(sent.channel, Channel)
         assert_type(sent.wake_at, datetime | None)
-        await service.send(Sms(PhoneNumber("+15550100123"), "Hello"))
+        key = IdempotencyKey("0b1f6a3e-5c1d-4e0a-9a55-1f8f7c0d2e11")
+        text = Sms(PhoneNumber("+15550100123"), "Hello")
+        told = tell_attempts(await service.send(text, idempotency_key=key))
+        assert_type(told, list[str])
         assert_type(await service.get(sent.id), Notification)
+
+
+def tell_route(route: str, *, is_up: bool, reason: str) -> None:
+    raise SystemExit(f"{route} {is_up} {reason}")
+
+
+def rest(error: ProviderDown) -> timedelta:
+    return error.retry_after or timedelta(seconds=30)
+
+
+def tell_attempts(notification: Notification) -> list[str]:
+    return [tell_attempt(attempt) for attempt in notification.history]
+
+
+def tell_attempt(attempt: Attempt) -> str:
+    took = assert_type(attempt.ended_at - attempt.started_at, timedelta)
+    if attempt.outcome is Outcome.SENT:
+        return f"sent in {took}"
+    return f"{attempt.number}: {attempt.code} {attempt.text}"
 
 
 def tell(state: State) -> str:
@@ -162,12 +235,13 @@ def explain(error: PinguinError) -> str:
             return channel + remedy
         case InvalidTransition(step=step, state=state):
             return step + state
-        case DeliveryError(reason=reason):
-            return reason
-        case StoreFull():
-            return "no room"
+        case IdempotencyConflict(notification_id=first):
+            return first
+        case DeliveryError(reason=reason, code=code):
+            ours = isinstance(error, ProviderMisconfigured) and error.of_provider
+            return "call the operator" if ours else code + reason
         case _:
-            return str(error)
+            return "no room" if isinstance(error, StoreFull) else str(error)
 
 
 def tested() -> NotificationService:

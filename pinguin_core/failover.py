@@ -1,0 +1,220 @@
+"""A second sender, which takes over while the first one's provider is down."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final, Generic, NamedTuple, Protocol
+
+from pinguin_core.errors import (
+    DeliveryError,
+    InvalidValue,
+    PermanentDeliveryError,
+    ProviderDown,
+    TransientDeliveryError,
+)
+from pinguin_core.flow import Breaker, Limit
+from pinguin_core.notification import Receipt
+from pinguin_core.ports import Clock, MessageT_contra, Sender
+from pinguin_core.system import SystemClock, report_bug
+from pinguin_core.values import NotificationId
+
+PRIMARY: Final = "primary"
+FALLBACK: Final = "fallback"
+
+_MOST: Final = 1_000
+"""Of how many attempts at once a provider is taken to be no limit: the dispatcher has its own."""
+
+
+class OnRoute(Protocol):
+    """Is told what becomes of a route, `primary` or `fallback`."""
+
+    def __call__(self, route: str, *, is_up: bool, reason: str) -> None:
+        """Learn that it is taken for down from now on, and why; or that it is up again."""
+        ...
+
+
+def _tell_nobody(route: str, *, is_up: bool, reason: str) -> None:
+    """Do nothing."""
+
+
+class FailoverSender(Generic[MessageT_contra]):
+    """Delivers through one sender, and through another where that one's provider fails.
+
+    What the first provider did not take for its own sake goes to the fallback in the same attempt.
+    While the first is taken for down it is left alone but for a probe now and then, and so is the
+    fallback. One that is back gets one message at first, then more and more. What the fallback
+    does not take either is held by the dispatcher then.
+
+    The fallback is never given what was refused for the message's own sake, such as by an unknown
+    recipient; nor, in the same attempt, what the first may have taken after all. The pair looks
+    nothing up: it is no `Reconciler`, though its parts may be.
+
+    Words of the fallback's provider begin with `fallback:`, in a receipt's reply as in an error's
+    reason; what the first one's said in the same attempt is there too.
+
+    Args:
+        primary: what is tried first; opened and closed by whoever made it, as is the other.
+        fallback: must name a message as the first does, so that copies can be told for such.
+        probe_interval: how far attempts at a provider are apart while it is taken for down; more
+            than zero. The rule by which that happens is the dispatcher's own.
+        on_route: told when one of them is taken for down, and when it is up again.
+
+    Raises:
+        InvalidValue: if `probe_interval` is not more than zero.
+    """
+
+    def __init__(
+        self,
+        primary: Sender[MessageT_contra],
+        fallback: Sender[MessageT_contra],
+        *,
+        clock: Clock | None = None,
+        probe_interval: timedelta = timedelta(seconds=30),
+        on_route: OnRoute = _tell_nobody,
+    ) -> None:
+        if probe_interval <= timedelta(0):
+            raise InvalidValue("probe_interval", "must be more than zero")
+        self._clock = clock or SystemClock()
+        self._ways: Sequence[tuple[_Route, Sender[MessageT_contra]]] = (
+            (_Route(PRIMARY, Breaker(probe_interval), on_route), primary),
+            (_Route(FALLBACK, Breaker(probe_interval), on_route), fallback),
+        )
+
+    async def send(
+        self, message: MessageT_contra, *, id: NotificationId, date: datetime
+    ) -> Receipt:
+        """Deliver one message by the first route that can. See `Sender.send`."""
+        failures: list[_Failure] = []
+        for route, sender in self._ways:
+            if not self._has_place(route) or not route.begin(began := self._clock.now()):
+                continue
+            try:
+                receipt = await route.counted(sender.send(message, id=id, date=date))
+            except DeliveryError as error:
+                route.fail(id, error, began, self._clock.now())
+                failures.append(_Failure(route, error))
+                if not _was_not_taken(error):
+                    break
+            else:
+                route.answer()
+                before = (f" ({each.route.name}: {each.error.reason})" for each in failures)
+                return replace(receipt, reply=route.named(receipt.reply) + "".join(before))
+        raise self._error(failures)
+
+    def _has_place(self, route: _Route) -> bool:
+        """Tell whether a route may be tried: one that has just come back is eased in.
+
+        What is too much for it goes the other way, if that is open.
+        """
+        others = (each for each, _ in self._ways if each is not route)
+        return not route.is_full or all(other.is_down for other in others)
+
+    def _error(self, failures: Sequence[_Failure]) -> DeliveryError:
+        """Return what the failures of one attempt amount to.
+
+        With a fallback nothing may fail that would be held without one, nor be held that would be
+        tried again; so the first one's state decides. What may have been taken is the provider's
+        trouble only if the next message has no other way: otherwise that would be held.
+        """
+        reason = "; ".join(map(str, failures)) or "both providers are taken for down"
+        not_taken = all(_was_not_taken(each.error) for each in failures)
+        if not_taken and self._ways[0][0].is_down:
+            code = failures[-1].error.code if failures else ""
+            return ProviderDown(reason, code=code, retry_after=self._next_try())
+        route, error = failures[0 if not_taken else -1]
+        if not isinstance(error, TransientDeliveryError):
+            asked = not isinstance(error, PermanentDeliveryError) or error.asked
+            return PermanentDeliveryError(reason, code=error.code, asked=asked)
+        no_other_way = not_taken or all(each.is_down for each, _ in self._ways if each is not route)
+        return TransientDeliveryError(
+            reason,
+            code=error.code,
+            retry_after=error.retry_after,
+            ambiguous=error.ambiguous,
+            of_provider=error.of_provider and no_other_way,
+        )
+
+    def _next_try(self) -> timedelta:
+        now = self._clock.now()
+        return max(timedelta(0), min(route.due_at(now) for route, _ in self._ways) - now)
+
+
+class _Route:
+    """How the provider behind one of the senders fares."""
+
+    def __init__(self, name: str, breaker: Breaker, on_route: OnRoute) -> None:
+        self.name = name
+        self._breaker = breaker
+        self._on_route = on_route
+        self._limit = Limit(_MOST)
+        self._under_way = 0
+        self.is_down = False
+
+    @property
+    def is_full(self) -> bool:
+        """As many attempts are under way as the provider is to get now."""
+        return self._under_way >= self._limit.places
+
+    async def counted(self, attempt: Awaitable[Receipt]) -> Receipt:
+        """Make an attempt, which is under way meanwhile."""
+        self._under_way += 1
+        try:
+            return await attempt
+        finally:
+            self._under_way -= 1
+
+    def begin(self, now: datetime) -> bool:
+        """Begin an attempt, unless the provider is down and no probe is due: then answer False."""
+        if self.due_at(now) > now:
+            return False
+        self._breaker.begin(now)
+        return True
+
+    def due_at(self, now: datetime) -> datetime:
+        """Return when the next attempt may begin."""
+        return self._breaker.probe_at(now) or now
+
+    def answer(self) -> None:
+        """Learn that the provider did its part."""
+        if self._breaker.close():
+            self._limit.restart()
+            self._turn(is_down=False, reason="")
+        else:
+            self._limit.grow()
+
+    def fail(
+        self, id: NotificationId, error: DeliveryError, began: datetime, now: datetime
+    ) -> None:
+        """Learn how an attempt failed: for the message's sake, or for the provider's own."""
+        if isinstance(error, PermanentDeliveryError) and not error.asked:
+            self._breaker.give_back(began, now)
+        elif not isinstance(error, TransientDeliveryError) or not error.of_provider:
+            self.answer()
+        elif self._breaker.fail(id, error, now):
+            self._turn(is_down=True, reason=error.reason)
+
+    def named(self, said: str) -> str:
+        """Say whose words these are, if they are the fallback's."""
+        return said if self.name == PRIMARY else ": ".join(filter(None, (self.name, said)))
+
+    def _turn(self, *, is_down: bool, reason: str) -> None:
+        self.is_down = is_down
+        try:
+            self._on_route(self.name, is_up=not is_down, reason=reason)
+        except Exception as bug:  # noqa: BLE001 (whatever it is, the message is where it is)
+            report_bug(bug)
+
+
+class _Failure(NamedTuple):
+    route: _Route
+    error: DeliveryError
+
+    def __str__(self) -> str:
+        return self.route.named(self.error.reason)
+
+
+def _was_not_taken(error: DeliveryError) -> bool:
+    """Tell whether the message, which the provider cannot have taken, may be given to another."""
+    return isinstance(error, TransientDeliveryError) and error.of_provider and not error.ambiguous
