@@ -8,8 +8,9 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,19 +21,18 @@ SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 CREATE TABLE IF NOT EXISTS notification (
-    id TEXT PRIMARY KEY, channel TEXT, version INTEGER, wake_at INTEGER, fields TEXT
+    id TEXT PRIMARY KEY, key TEXT UNIQUE, channel TEXT, version INTEGER, wake_at INTEGER,
+    fields TEXT
 );
 CREATE INDEX IF NOT EXISTS due ON notification (channel, wake_at) WHERE wake_at IS NOT NULL;
 """
 SELECT = "SELECT fields FROM notification"
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-TIMES = {"created_at", "updated_at", "scheduled_at", "due_at", "lease_until", "at"}
-STATES = {each.__name__: each for each in (pc.Queued, pc.Sending, pc.Sent, pc.Failed, pc.Cancelled)}
-KINDS = {"email": (pc.Email, pc.EmailAddress), "sms": (pc.Sms, pc.PhoneNumber)}
+KINDS: dict[str, Any] = {name: getattr(pc, name) for name in pc.__all__}
 
 
 class Sqlite3Repository:
-    """A `NotificationRepository` in one SQLite file."""
+    """A `NotificationRepository` in one SQLite file; that port says what each method promises."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -49,46 +49,48 @@ class Sqlite3Repository:
             yield cls(connection)
 
     async def add(self, notification: Notification) -> None:
-        """See `NotificationRepository.add`."""
-        insert = "INSERT OR IGNORE INTO notification VALUES (?, ?, ?, ?, ?)"
-        row = str(notification.id), notification.channel.value, *changing(notification)
+        insert = "INSERT OR IGNORE INTO notification VALUES (?, ?, ?, ?, ?, ?)"
+        key = notification.idempotency_key and notification.idempotency_key.value
+        row = str(notification.id), key, notification.channel.value, *changing(notification)
         with self._transaction():
             if self._connection.execute(insert, row).rowcount != 1:
                 raise pc.DuplicateNotification(str(notification.id))
 
     async def get(self, notification_id: NotificationId) -> Notification:
-        """See `NotificationRepository.get`."""
-        with translated():
-            ask = self._connection.execute(f"{SELECT} WHERE id = ?", (str(notification_id),))
-            row = ask.fetchone()
-        if row is None:
+        found = self._one("id", str(notification_id))
+        if found is None:
             raise pc.NotificationNotFound(str(notification_id))
-        return from_json(row[0])
+        return found
+
+    async def find(self, idempotency_key: pc.IdempotencyKey) -> Notification | None:
+        return self._one("key", str(idempotency_key))
 
     async def save(self, notification: Notification) -> None:
-        """See `NotificationRepository.save`."""
         with self._transaction():
             self._overwrite(notification, notification.version - 1)
 
     async def claim_due(
         self, channel: Channel, now: datetime, lease: timedelta, limit: int
     ) -> Sequence[Notification]:
-        """See `NotificationRepository.claim_due`."""
         ask = f"{SELECT} WHERE channel = ? AND wake_at <= ? ORDER BY wake_at LIMIT ?"
         with self._transaction():
             rows = self._connection.execute(ask, (channel.value, to_number(now), limit))
-            due = [from_json(fields) for (fields,) in rows]
+            due = [json.loads(text, object_hook=made) for (text,) in rows]
             claimed = [notification.claim(now, lease) for notification in due]
             for before, after in zip(due, claimed, strict=True):
                 self._overwrite(after, before.version)
         return claimed
 
     async def next_wake(self, channel: Channel) -> datetime | None:
-        """See `NotificationRepository.next_wake`."""
         with translated():
             ask = "SELECT min(wake_at) FROM notification WHERE channel = ?"
             (number,) = self._connection.execute(ask, (channel.value,)).fetchone()
         return None if number is None else EPOCH + number * MICROSECOND
+
+    def _one(self, column: str, value: str) -> Notification | None:
+        with translated():
+            row = self._connection.execute(f"{SELECT} WHERE {column} = ?", (value,)).fetchone()
+        return None if row is None else json.loads(row[0], object_hook=made)
 
     def _overwrite(self, it: Notification, version: int) -> None:
         update = "UPDATE notification SET version=?, wake_at=?, fields=? WHERE id=? AND version=?"
@@ -116,9 +118,8 @@ def translated() -> Iterator[None]:
 
 def changing(it: Notification) -> tuple[int, int | None, str]:
     """Return what a step changes: the version, the time to search for, and everything as JSON."""
-    fields = asdict(it) | {"channel": it.channel.value, "state_name": type(it.state).__name__}
     wake_at = None if it.wake_at is None else to_number(it.wake_at)
-    return it.version, wake_at, json.dumps(fields, default=to_number)
+    return it.version, wake_at, json.dumps(it, default=plain)
 
 
 def to_number(moment: datetime) -> int:
@@ -126,17 +127,19 @@ def to_number(moment: datetime) -> int:
     return (moment - EPOCH) // MICROSECOND
 
 
-def from_json(text: str) -> Notification:
-    """Make a notification of what `changing` wrote."""
-    fields = json.loads(text, object_hook=with_times)
-    kind, address = KINDS[fields.pop("channel")]
-    to = address(fields["message"].pop("to")["value"])
-    fields["message"] = kind(to=to, **fields["message"])
-    fields["state"] = STATES[fields.pop("state_name")](**fields["state"])
-    return Notification(**fields | {"id": NotificationId(fields["id"]["value"])})
+def plain(value: Any) -> dict[str, Any]:
+    """Write down what JSON does not know: its kind, and what it is made of."""
+    if isinstance(value, datetime):
+        return {"kind": "moment", "value": to_number(value)}
+    names = ["value"] if isinstance(value, Enum) else [each.name for each in fields(value)]
+    return {"kind": type(value).__name__} | {name: getattr(value, name) for name in names}
 
 
-def with_times(fields: dict[str, Any]) -> dict[str, Any]:
-    """Turn the numbers that count microseconds into times again."""
-    numbers = {name: fields[name] for name in TIMES & fields.keys() if fields[name] is not None}
-    return fields | {name: EPOCH + number * MICROSECOND for name, number in numbers.items()}
+def made(parts: dict[str, Any]) -> Any:
+    """Make again what `plain` wrote down."""
+    kind = parts.pop("kind")
+    if kind == "moment":
+        return EPOCH + parts["value"] * MICROSECOND
+    if "history" in parts:
+        parts["history"] = tuple(parts["history"])
+    return KINDS[kind](**parts)

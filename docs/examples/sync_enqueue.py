@@ -1,16 +1,17 @@
 """Sign up members, each together with a welcome: `sync_enqueue.py ada@example.com …`.
 
-Nothing here is asynchronous, and nothing here delivers. A dispatcher on the same database does, in
-another process: `DATABASE_URL=sqlite:///members.db pinguin serve`, or a program of your own.
+Its threads know nothing of asyncio, and nothing here delivers. A dispatcher on the same database
+does, in another process: `DATABASE_URL=sqlite:///members.db pinguin serve`, or your own program.
 """
 
+import asyncio
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Field, Session, SQLModel, create_engine
 
-from pinguin_adapters.sqlmodel_store import enqueue, metadata
+from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository, enqueue
 from pinguin_core import Email, EmailAddress, InvalidValue
 
 
@@ -20,7 +21,8 @@ class Member(SQLModel, table=True):
     address: str = Field(primary_key=True)
 
 
-engine = create_engine("sqlite:///members.db", hide_parameters=True)
+URL = "sqlite:///members.db"
+engine = create_engine(URL, hide_parameters=True)
 
 
 def sign_up(address: str) -> str:
@@ -37,9 +39,15 @@ def sign_up(address: str) -> str:
     return f"{address} will be welcomed by {queued.id}"
 
 
+async def make_pinguins_tables() -> None:
+    """Make them, or bring them up to date: opening a store does."""
+    async with SqlModelNotificationRepository.open(URL):
+        pass
+
+
 if __name__ == "__main__":
+    asyncio.run(make_pinguins_tables())
     SQLModel.metadata.create_all(engine)
-    metadata.create_all(engine)
     with ThreadPoolExecutor() as threads:
         for outcome in threads.map(sign_up, sys.argv[1:]):
             print(outcome)

@@ -15,8 +15,9 @@ from pinguin_core.errors import (
     StaleNotification,
 )
 from pinguin_core.message import Channel, Email, Sms
-from pinguin_core.notification import Notification, Receipt
-from pinguin_core.values import NotificationId
+from pinguin_core.notification import Notification, Receipt, Sending, Sent
+from pinguin_core.ports import SmsCount
+from pinguin_core.values import IdempotencyKey, NotificationId, PhoneNumber
 
 NOON: Final = datetime(2030, 1, 1, 12, tzinfo=UTC)
 """The moment at which a `ManualClock` stands when it is made."""
@@ -29,12 +30,16 @@ class MemoryRepository:
 
     def __init__(self) -> None:
         self._stored: dict[NotificationId, Notification] = {}
+        self._keys: dict[IdempotencyKey, NotificationId] = {}
 
     async def add(self, notification: Notification) -> None:
         """See `NotificationRepository.add`."""
-        if notification.id in self._stored:
+        key = notification.idempotency_key
+        if notification.id in self._stored or key in self._keys:
             raise DuplicateNotification(str(notification.id))
         self._stored[notification.id] = notification
+        if key is not None:
+            self._keys[key] = notification.id
 
     async def get(self, notification_id: NotificationId) -> Notification:
         """See `NotificationRepository.get`."""
@@ -42,6 +47,11 @@ class MemoryRepository:
             return self._stored[notification_id]
         except KeyError:
             raise NotificationNotFound(str(notification_id)) from None
+
+    async def find(self, idempotency_key: IdempotencyKey) -> Notification | None:
+        """See `NotificationRepository.find`."""
+        found = self._keys.get(idempotency_key)
+        return None if found is None else self._stored[found]
 
     async def save(self, notification: Notification) -> None:
         """See `NotificationRepository.save`."""
@@ -64,12 +74,45 @@ class MemoryRepository:
         """See `NotificationRepository.next_wake`."""
         return min((wait.moment for wait in self._waiting(channel)), default=None)
 
+    async def has_sent_sms(self, provider_message_id: str, since: datetime) -> bool:
+        """See `SmsLedger.has_sent_sms`."""
+        return any(
+            notification.channel is Channel.SMS
+            and isinstance(notification.state, Sent)
+            and notification.state.provider_message_id == provider_message_id
+            and notification.state.at >= since
+            for notification in self._stored.values()
+        )
+
+    async def count_sms(
+        self, since: datetime, *, before: Notification, to: PhoneNumber | None = None
+    ) -> SmsCount:
+        """See `SmsLedger.count_sms`."""
+        found = [
+            notification
+            for notification in self._stored.values()
+            if notification.channel is Channel.SMS and to in {None, notification.message.to}
+        ]
+        sent = [each for each in found if isinstance(each.state, Sent) and each.state.at >= since]
+        under_way = [each for each in found if _is_under_way(each, before)]
+        return SmsCount(len(sent), len(under_way))
+
     def _waiting(self, channel: Channel) -> list[_Wait]:
         return [
             _Wait(notification.wake_at, notification)
             for notification in self._stored.values()
             if notification.channel is channel and notification.wake_at is not None
         ]
+
+
+def _is_under_way(notification: Notification, before: Notification) -> bool:
+    match notification.state, before.state:
+        case Sending(lease_until=end), Sending(lease_until=same) if end == same:
+            return notification.id < before.id
+        case Sending(lease_until=end), Sending() if end > before.updated_at:
+            return notification.id != before.id
+        case _:
+            return False
 
 
 class _Wait(NamedTuple):

@@ -20,6 +20,7 @@ from pinguin_core.errors import (
     PermanentDeliveryError,
     TransientDeliveryError,
 )
+from pinguin_core.history import Attempt, Outcome
 from pinguin_core.message import MAX_SMS_TEXT, MAX_SUBJECT, Email, Message, Sms
 from pinguin_core.notification import (
     Cancelled,
@@ -34,7 +35,13 @@ from pinguin_core.notification import (
 from pinguin_core.retry import ExponentialBackoff
 from pinguin_core.testing import awkward
 from pinguin_core.testing.fakes import NOON
-from pinguin_core.values import MAX_LOCAL_PART, EmailAddress, NotificationId, PhoneNumber
+from pinguin_core.values import (
+    MAX_LOCAL_PART,
+    EmailAddress,
+    IdempotencyKey,
+    NotificationId,
+    PhoneNumber,
+)
 
 TICK: Final = timedelta(microseconds=1)
 """The smallest difference between two moments."""
@@ -46,6 +53,7 @@ _ATOM: Final = "abcdefghijklmnopqrstuvwxyzABCXYZ0123456789!#$%&'*+/=?^_`{|}~-"
 _LONGEST_DOMAIN: Final = ".".join(["d" * 63, "e" * 63, "f" * 61])
 _DOMAINS: Final = ["example.com", "mail.example.org", "x.y.EXAMPLE.net", _LONGEST_DOMAIN]
 _WORLD_DOMAINS: Final = ["bücher.example", "straße.de", "例え.jp", "пример.рф"]
+_WORLD_LOCAL_PARTS: Final = ["zoë.müller", "用户", "ада", "ü" * (MAX_LOCAL_PART // 2)]
 _Step = Callable[[Notification, datetime], Notification]
 _MOST_COUNTED: Final = 2**31 - 1
 _LONGEST_REASON: Final = 200
@@ -78,17 +86,27 @@ def notification_ids() -> SearchStrategy[NotificationId]:
     return (easy | st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)).map(NotificationId)
 
 
+def idempotency_keys() -> SearchStrategy[IdempotencyKey]:
+    """Draw a caller's name for a request."""
+    easy = st.integers(1, 99).map("key-{}".format)
+    return (easy | st.from_regex(r"[!-~]{1,255}", fullmatch=True)).map(IdempotencyKey)
+
+
 def email_addresses(*, international: bool = True) -> SearchStrategy[EmailAddress]:
     """Draw an e-mail address.
 
     Args:
-        international: draw domains outside ASCII, too.
+        international: draw addresses outside ASCII, too, on either side of the `@`.
     """
-    local = st.lists(st.text(_ATOM, min_size=1, max_size=MAX_LOCAL_PART), min_size=1, max_size=3)
+    atoms = st.lists(st.text(_ATOM, min_size=1, max_size=MAX_LOCAL_PART), min_size=1, max_size=3)
+    local = atoms.map(".".join).filter(
+        lambda part: len(part) <= MAX_LOCAL_PART and "?=" not in part  # no encoded-word
+    )
     easy = st.sampled_from(["ada@example.com", "grace.hopper@example.org"])
     domains = st.sampled_from([*_DOMAINS, *(_WORLD_DOMAINS if international else [])])
-    local = local.filter(lambda atoms: len(".".join(atoms)) <= MAX_LOCAL_PART)
-    hard = st.builds("{}@{}".format, local.map(".".join), domains)
+    if international:
+        local |= st.sampled_from(_WORLD_LOCAL_PARTS)
+    hard = st.builds("{}@{}".format, local, domains)
     return (easy | hard).map(EmailAddress)
 
 
@@ -155,6 +173,19 @@ def states() -> SearchStrategy[State]:
     )
 
 
+def attempts() -> SearchStrategy[Attempt]:
+    """Draw an attempt that has ended, with any data."""
+    return st.builds(
+        Attempt,
+        number=_counts(),
+        started_at=moments(),
+        ended_at=moments(),
+        outcome=st.sampled_from(Outcome),
+        code=_codes(),
+        text=st.just("") | reasons(),
+    )
+
+
 def notifications() -> SearchStrategy[Notification]:
     """Draw a notification with any combination of fields, reachable or not: a store keeps all."""
     return st.builds(
@@ -169,6 +200,8 @@ def notifications() -> SearchStrategy[Notification]:
         retries=_counts(),
         crashes=_counts(),
         possible_duplicate=st.booleans(),
+        idempotency_key=st.none() | idempotency_keys(),
+        history=st.just(()) | st.lists(attempts(), max_size=3).map(tuple),
         version=st.just(1) | st.integers(1, _MOST_COUNTED),
     )
 
@@ -177,10 +210,11 @@ def outcomes() -> SearchStrategy[Receipt | DeliveryError]:
     """Draw what a sender may answer."""
     waits = st.none() | st.timedeltas(timedelta(0), timedelta(days=1))
     transient = st.builds(
-        TransientDeliveryError, reasons(), retry_after=waits, ambiguous=st.booleans()
+        TransientDeliveryError, reasons(), code=_codes(), retry_after=waits, ambiguous=st.booleans()
     )
-    receipts = st.builds(Receipt, _provider_ids())
-    return st.one_of(receipts, transient, st.builds(PermanentDeliveryError, reasons()))
+    receipts = st.builds(Receipt, _provider_ids(), _codes(), st.just("") | reasons())
+    permanent = st.builds(PermanentDeliveryError, reasons(), code=_codes())
+    return st.one_of(receipts, transient, permanent)
 
 
 def retry_policies() -> SearchStrategy[ExponentialBackoff]:
@@ -211,7 +245,8 @@ def lived_notifications(
     """
     due = st.none() | around(NOON, NOON + timedelta(hours=1))
     ids = notification_ids() if ids is None else ids
-    born = st.builds(Notification.queue, ids, messages(), st.just(NOON), due)
+    keys = st.none() | idempotency_keys()
+    born = st.builds(Notification.queue, ids, messages(), st.just(NOON), due, keys)
     return st.builds(_live, born, st.lists(_steps(), max_size=8))
 
 
@@ -220,6 +255,8 @@ def _steps() -> SearchStrategy[_Step]:
     claim: _Step = lambda it, now: it.claim(max(now, it.wake_at or now), lease)  # noqa: E731 (so short are all)
     reports = st.builds(_reporting, outcomes(), retry_policies())
     others: list[_Step] = [
+        Notification.interrupt,
+        Notification.orphan,
         Notification.cancel,
         Notification.requeue,
         lambda it, now: it.reschedule(now + lease, now),
@@ -246,6 +283,10 @@ def _repeated(piece: str, times: int, at_most: int) -> str:
 
 def _counts() -> SearchStrategy[int]:
     return st.just(0) | st.integers(0, _MOST_COUNTED)
+
+
+def _codes() -> SearchStrategy[str]:
+    return st.sampled_from(["", "450 4.2.1", "20429"])
 
 
 def _provider_ids() -> SearchStrategy[str]:

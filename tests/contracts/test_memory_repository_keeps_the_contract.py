@@ -3,14 +3,29 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
-from pinguin_core.testing.contracts import Connect, NotificationRepositoryContract
+from support.sorted_repository import SortedRepository
+
+from pinguin_core.testing.contracts import (
+    Connect,
+    NotificationRepositoryContract,
+    SmsLedgerContract,
+)
 from pinguin_core.testing.fakes import MemoryRepository
 
 
-class TestMemoryRepository(NotificationRepositoryContract):
+class TestMemoryRepository(NotificationRepositoryContract, SmsLedgerContract):
     examples = 10
 
     @asynccontextmanager
     async def storage(self) -> AsyncIterator[Connect]:
         repository = MemoryRepository()
+        yield lambda: nullcontext(repository)
+
+
+class TestSortedRepository(NotificationRepositoryContract):
+    examples = 10
+
+    @asynccontextmanager
+    async def storage(self) -> AsyncIterator[Connect]:
+        repository = SortedRepository()
         yield lambda: nullcontext(repository)

@@ -9,10 +9,14 @@ from support.quick_folders import quick_folder
 from support.sqlmodel_stores import run
 
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
-from pinguin_core.testing.contracts import Connect, NotificationRepositoryContract
+from pinguin_core.testing.contracts import (
+    Connect,
+    NotificationRepositoryContract,
+    SmsLedgerContract,
+)
 
 
-class TestSqlite(NotificationRepositoryContract):
+class TestSqlite(NotificationRepositoryContract, SmsLedgerContract):
     examples = 12
 
     @asynccontextmanager
@@ -46,9 +50,9 @@ class _OnServer:
         yield lambda: SqlModelNotificationRepository.open(self.url)
 
 
-class TestPostgreSql(_OnServer, NotificationRepositoryContract):
+class TestPostgreSql(_OnServer, NotificationRepositoryContract, SmsLedgerContract):
     kind = "postgresql"
 
 
-class TestMySql(_OnServer, NotificationRepositoryContract):
+class TestMySql(_OnServer, NotificationRepositoryContract, SmsLedgerContract):
     kind = "mysql"

@@ -8,10 +8,10 @@ from support.twilio_provider import TwilioProvider
 
 from pinguin_adapters.twilio_sender import TwilioAccount, TwilioSender
 from pinguin_core import PhoneNumber
-from pinguin_core.testing.contracts import Provider, SmsSenderContract
+from pinguin_core.testing.contracts import Provider, SmsReconcilerContract
 
 
-class TestTwilioSender(SmsSenderContract):
+class TestTwilioSender(SmsReconcilerContract):
     @asynccontextmanager
     async def provider(self) -> AsyncIterator[tuple[TwilioSender, Provider]]:
         limit = timedelta(seconds=1)
@@ -22,5 +22,7 @@ class TestTwilioSender(SmsSenderContract):
                 from_number=PhoneNumber("+15550100000"),
                 base_url=twilio.base_url,
             )
-            async with TwilioSender(account, operation_timeout=limit) as sender:
+            async with TwilioSender(
+                account, operation_timeout=limit, settling=timedelta(0)
+            ) as sender:
                 yield sender, twilio

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 from pinguin_core import (
     Channel,
     DuplicateNotification,
+    IdempotencyKey,
     Notification,
     NotificationId,
     Queued,
@@ -133,6 +134,76 @@ class AddIsAnUpsert(Mutant):
         if stored is not None and stored.version < notification.version:
             self._stored.pop(notification.id)
         await super().add(notification)
+
+
+class ForgetsKeys(Mutant):
+    async def add(self, notification: Notification) -> None:
+        self._keys.clear()
+        await super().add(notification)
+
+
+class RefusesTheKeyTooLate(Mutant):
+    async def add(self, notification: Notification) -> None:
+        self._stored.setdefault(notification.id, notification)
+        if notification.idempotency_key in self._keys:
+            raise DuplicateNotification(str(notification.id))
+        self._stored.pop(notification.id)
+        await super().add(notification)
+
+
+class TheLastHasTheKey(Mutant):
+    async def add(self, notification: Notification) -> None:
+        try:
+            await super().add(notification)
+        except DuplicateNotification:
+            if notification.idempotency_key is not None:
+                self._stored[self._keys[notification.idempotency_key]] = notification
+            raise
+
+
+class ReleasesKeysOfWhatIsFinal(Mutant):
+    async def save(self, notification: Notification) -> None:
+        await super().save(notification)
+        if notification.is_final and notification.idempotency_key is not None:
+            self._keys.pop(notification.idempotency_key, None)
+
+
+class FindsAnyKey(Mutant):
+    async def find(self, idempotency_key: IdempotencyKey) -> Notification | None:
+        return next(iter(self._stored.values()), None)
+
+
+class TakesNoKeyForAKey(Mutant):
+    async def add(self, notification: Notification) -> None:
+        if notification.idempotency_key is None and any(
+            each.idempotency_key is None for each in self._stored.values()
+        ):
+            raise DuplicateNotification(str(notification.id))
+        await super().add(notification)
+
+
+class AddsKeysWithoutALock(Mutant):
+    async def add(self, notification: Notification) -> None:
+        key = notification.idempotency_key
+        taken = key in self._keys
+        await asyncio.sleep(0)
+        if taken:
+            raise DuplicateNotification(str(notification.id))
+        self._keys.pop(key, None) if key is not None else None
+        await super().add(notification)
+
+
+def with_keys(change: Callable[[str], str]) -> type[Mutant]:
+    """Look keys up by something less than all of their characters."""
+
+    class Careless(Mutant):
+        async def add(self, notification: Notification) -> None:
+            key = notification.idempotency_key
+            if key is not None and change(str(key)) in {change(str(each)) for each in self._keys}:
+                raise DuplicateNotification(str(notification.id))
+            await super().add(notification)
+
+    return Careless
 
 
 class SaveDoesNothing(Mutant):
@@ -603,6 +674,42 @@ REPOSITORY_MUTANTS: Final[dict[str, tuple[type[Mutant], list[str]]]] = {
     "next_wake makes something up": (
         NEXT_WAKE_OF_NOTHING,
         ["an_empty_storage_has_nothing_to_claim", "what_is_final_is_never_claimed"],
+    ),
+    "the history is lost": (
+        distorting(lambda it: replace(it, history=())),
+        ["every_step_of_a_long_life_is_kept", _KEPT],
+    ),
+    "of the history only the last is kept": (
+        distorting(lambda it: replace(it, history=it.history[-1:])),
+        ["every_step_of_a_long_life_is_kept"],
+    ),
+    "the key is lost": (
+        distorting(lambda it: replace(it, idempotency_key=None)),
+        ["an_idempotency_key_is_added_once", _KEPT],
+    ),
+    "keys are forgotten": (
+        ForgetsKeys,
+        ["an_idempotency_key_is_added_once", "of_concurrent_adds_of_one_key_one_wins", _PROGRAM],
+    ),
+    "what the key refuses is stored": (
+        RefusesTheKeyTooLate,
+        ["an_idempotency_key_is_added_once"],
+    ),
+    "the last has the key": (TheLastHasTheKey, ["an_idempotency_key_is_added_once"]),
+    "keys end with their notifications": (
+        ReleasesKeysOfWhatIsFinal,
+        ["a_key_is_taken_for_all_the_life_of_its_notification"],
+    ),
+    "any key finds something": (FindsAnyKey, ["an_unknown_key_finds_nothing"]),
+    "no key is a key": (TakesNoKeyForAKey, ["any_number_may_have_no_key"]),
+    "keys are looked up without case": (
+        with_keys(str.lower),
+        ["keys_differ_by_every_character"],
+    ),
+    "keys are cut": (with_keys(lambda key: key[:64]), ["keys_differ_by_every_character"]),
+    "adds keys without a lock": (
+        AddsKeysWithoutALock,
+        ["of_concurrent_adds_of_one_key_one_wins"],
     ),
     "claims without a lock": (
         ClaimsWithoutALock,

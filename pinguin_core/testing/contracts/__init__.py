@@ -4,18 +4,21 @@ import pytest
 
 WITH_ASSERTS = [
     "claiming",
+    "counting",
     "delivering",
     "keeping",
     "laws",
     "lifecycle",
     "model",
     "racing",
+    "reconciling",
     "sender",
     "troubles",
 ]
 # Before they are imported, so that a failing assert in them shows what it compared.
 pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in WITH_ASSERTS))
 
+from pinguin_core.testing.contracts.counting import SmsLedgerContract  # noqa: E402 (see above)
 from pinguin_core.testing.contracts.lifecycle import RetryPolicyContract  # noqa: E402 (see above)
 from pinguin_core.testing.contracts.provider import (  # noqa: E402 (see above)
     Arrival,
@@ -27,6 +30,7 @@ from pinguin_core.testing.contracts.repository import (  # noqa: E402 (see above
 )
 from pinguin_core.testing.contracts.sender import (  # noqa: E402 (see above)
     EmailSenderContract,
+    SmsReconcilerContract,
     SmsSenderContract,
 )
 from pinguin_core.testing.contracts.storage import Connect  # noqa: E402 (see above)
@@ -39,5 +43,7 @@ __all__ = [
     "NotificationRepositoryContract",
     "Provider",
     "RetryPolicyContract",
+    "SmsLedgerContract",
+    "SmsReconcilerContract",
     "SmsSenderContract",
 ]

@@ -16,11 +16,14 @@ from pinguin_core.testing.contracts.samples import (
     BACKOFF,
     EMAIL,
     HOUR,
+    KEY,
     LEASE,
     LOST,
     RECEIPT,
     REFUSED,
     SMS,
+    TICK,
+    keyed,
     queued,
 )
 from pinguin_core.testing.contracts.storage import (
@@ -31,7 +34,7 @@ from pinguin_core.testing.contracts.storage import (
 )
 from pinguin_core.testing.fakes import NOON
 from pinguin_core.testing.strategies import FIRST_MOMENT, LAST_MOMENT
-from pinguin_core.values import NotificationId
+from pinguin_core.values import MAX_IDEMPOTENCY_KEY, IdempotencyKey, NotificationId
 
 _LARGEST_BODY = 1_000_000  # characters, of four bytes each: all that a request can carry
 
@@ -79,6 +82,49 @@ class Keeping(StorageContract):
         with pytest.raises(DuplicateNotification):
             await store.add(first.cancel(NOON))
         assert first == await store.get(first.id)
+
+    @with_store
+    async def test_an_idempotency_key_is_added_once(self, store: NotificationRepository) -> None:
+        """The second is refused, and the first stays as it was and is found by the key."""
+        first, second = keyed("notif-1"), keyed("notif-2")
+        await store.add(first)
+        with pytest.raises(DuplicateNotification):
+            await store.add(second)
+        with pytest.raises(NotificationNotFound):
+            await store.get(second.id)
+        assert first == await store.get(first.id) == await store.find(KEY)
+
+    @with_store
+    async def test_a_key_is_taken_for_all_the_life_of_its_notification(
+        self, store: NotificationRepository
+    ) -> None:
+        first = keyed("notif-1")
+        await store.add(first)
+        for version in (ended := first.start(NOON, LEASE)), ended.succeed(RECEIPT, NOON):
+            await store.save(version)
+            with pytest.raises(DuplicateNotification):
+                await store.add(keyed("notif-2"))
+            assert version == await store.find(KEY)
+
+    @with_store
+    async def test_an_unknown_key_finds_nothing(self, store: NotificationRepository) -> None:
+        await store.add(keyed("notif-1"))
+        await store.add(queued("notif-2"))
+        assert await store.find(IdempotencyKey("another")) is None
+
+    @with_store
+    async def test_keys_differ_by_every_character(self, store: NotificationRepository) -> None:
+        keys = ["key", "KEY", "key_", "key%", "k" * MAX_IDEMPOTENCY_KEY, "k" * 254 + "K"]
+        for number, key in enumerate(map(IdempotencyKey, keys)):
+            notification = keyed(f"notif-{number}", key)
+            await store.add(notification)
+            assert notification == await store.find(key)
+
+    @with_store
+    async def test_any_number_may_have_no_key(self, store: NotificationRepository) -> None:
+        for number in range(3):
+            notification = queued(f"notif-{number}")
+            assert notification == await _kept(store, notification)
 
     @with_store
     async def test_the_next_version_replaces_the_one_before(
@@ -212,15 +258,18 @@ def _at(moment: datetime, name: str = "notif-1") -> Notification:
 
 def _long_life() -> list[Notification]:
     """List the versions of one that met with everything: retried, refused, requeued, sent."""
-    life = [queued()]
+    life = [keyed()]
     life.append(life[-1].reschedule(NOON + HOUR, NOON))
     life.append(life[-1].start(NOON + HOUR, LEASE))
-    life.append(life[-1].expire(NOON + HOUR + LEASE))
+    life.append(life[-1].orphan(NOON + HOUR + TICK))
+    life.append(life[-1].expire(NOON + HOUR + TICK))
     life.append(life[-1].start(NOON + 2 * HOUR, LEASE))
     life.append(life[-1].fail(REFUSED, NOON + 2 * HOUR, BACKOFF))
     life.append(life[-1].requeue(NOON + 3 * HOUR))
     life.append(life[-1].start(NOON + 3 * HOUR, LEASE))
     life.append(life[-1].fail(LOST, NOON + 3 * HOUR, BACKOFF))
+    life.append(life[-1].start(NOON + 4 * HOUR, LEASE))
+    life.append(life[-1].interrupt(NOON + 4 * HOUR))
     life.append(life[-1].start(NOON + 4 * HOUR, LEASE))
     life.append(life[-1].succeed(RECEIPT, NOON + 4 * HOUR))
     return life

@@ -45,6 +45,8 @@ async def _comes_back(store: NotificationRepository, population: list[Notificati
         kept = await store.get(notification.id)
         assert notification == kept
         assert _moments(notification) == _moments(kept)
+        key = notification.idempotency_key
+        assert key is None or notification == await store.find(key)
 
 
 async def _claims_what_is_due(store: NotificationRepository, claim: Claim) -> None:
@@ -84,13 +86,19 @@ def _moments(notification: Notification) -> list[str | None]:
     its, state = notification, notification.state
     ended_at = None if isinstance(state, Queued | Sending) else state.at
     moments = [its.created_at, its.updated_at, its.scheduled_at, its.wake_at, ended_at]
+    moments += [moment for each in its.history for moment in (each.started_at, each.ended_at)]
     return [None if moment is None else moment.isoformat() for moment in moments]
 
 
 def _populations(
     each: SearchStrategy[Notification], at_most: int = 4
 ) -> SearchStrategy[list[Notification]]:
-    return st.lists(each, max_size=at_most, unique_by=lambda notification: notification.id)
+    return st.lists(each, max_size=at_most, unique_by=(lambda its: its.id, _key_of))
+
+
+def _key_of(notification: Notification) -> str:
+    """Return what no two may share: of those without a key, their id, which can be no key."""
+    return str(notification.idempotency_key or f" {notification.id}")
 
 
 def _claims() -> SearchStrategy[Claim]:

@@ -102,7 +102,7 @@ class NotificationMachine(RuleBasedStateMachine):
             assert self.it.wake_at >= self.now
             assert before.retries + 1 == self.it.retries
 
-    @rule(step=st.sampled_from([Notification.cancel, Notification.requeue]))
+    @rule(step=st.sampled_from([Notification.cancel, Notification.requeue, Notification.interrupt]))
     def interfere(self, step: _Step) -> None:
         """Call it back, or give it another life."""
         self.step(step)
@@ -112,6 +112,15 @@ class NotificationMachine(RuleBasedStateMachine):
         """Compare what was counted."""
         assert 0 <= self.it.crashes <= MAX_CRASHES
         assert 0 <= self.it.crashes + self.it.retries <= self.it.attempts
+
+    @invariant()
+    def the_history_is_whole(self) -> None:
+        """Compare it with what was counted, and with itself."""
+        under_way = isinstance(self.it.state, Sending)
+        numbers = [attempt.number for attempt in self.it.history]
+        assert list(range(1, self.it.attempts + 1 - under_way)) == numbers
+        moments = [at for each in self.it.history for at in (each.started_at, each.ended_at)]
+        assert sorted(moments) == moments
 
     def step(self, step: _Step) -> bool:
         """Take a step, and say whether the state allowed it."""

@@ -40,7 +40,7 @@ from pinguin_core.testing.contracts.samples import (
 )
 from pinguin_core.testing.contracts.storage import Session, StorageContract
 from pinguin_core.testing.fakes import NOON
-from pinguin_core.values import NotificationId
+from pinguin_core.values import IdempotencyKey, NotificationId
 
 _MOST = 4  # notifications; a few that much happens to show more than many
 _Step = Callable[[Notification, datetime], Notification]
@@ -50,6 +50,8 @@ _STEPS: list[_Step] = [
     lambda it, now: it.fail(LOST, now, BACKOFF),
     lambda it, now: it.fail(REFUSED, now, BACKOFF),
     lambda it, now: it.expire(now),
+    lambda it, now: it.orphan(now),
+    lambda it, now: it.interrupt(now),
     lambda it, now: it.cancel(now),
     lambda it, now: it.reschedule(now + HOUR, now),
     lambda it, now: it.requeue(now),
@@ -91,12 +93,18 @@ class RepositoryMachine(RuleBasedStateMachine):
         self.session.close()
 
     @precondition(lambda self: len(self.model) < _MOST)
-    @rule(target=known, message=st.sampled_from([EMAIL, SMS]), ahead=st.sampled_from([0, 1, 60]))
-    def add(self, message: Message, ahead: int) -> NotificationId:
+    @rule(
+        target=known,
+        message=st.sampled_from([EMAIL, SMS]),
+        ahead=st.sampled_from([0, 1, 60]),
+        has_key=st.booleans(),
+    )
+    def add(self, message: Message, ahead: int, *, has_key: bool) -> NotificationId:
         """Add a new one, due now or in some minutes."""
         name = NotificationId(f"notif-{len(self.model) + 1}")
         due_at = self.now + timedelta(minutes=ahead)
-        self.model[name] = Notification.queue(name, message, self.now, due_at)
+        key = IdempotencyKey(f"key-{name}") if has_key else None
+        self.model[name] = Notification.queue(name, message, self.now, due_at, key)
         self.run(self.store.add(self.model[name]))
         return name
 
@@ -105,6 +113,15 @@ class RepositoryMachine(RuleBasedStateMachine):
         """Add another one under an id that is taken."""
         again = Notification.queue(id, EMAIL, self.now)
         self.refused(self.store.add(again), DuplicateNotification)
+
+    @rule(id=known)
+    def add_with_its_key(self, id: NotificationId) -> None:
+        """Add another one with a key that is taken, and find the one that has it."""
+        key = self.model[id].idempotency_key
+        if key is not None:
+            again = Notification.queue(NotificationId("notif-0"), EMAIL, self.now, None, key)
+            self.refused(self.store.add(again), DuplicateNotification)
+            assert self.model[id] == self.run(self.store.find(key))
 
     @rule(like=known, limit=st.integers(1, 3))
     def claim(self, like: NotificationId, limit: int) -> None:

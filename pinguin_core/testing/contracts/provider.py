@@ -24,7 +24,8 @@ class Behaviour(Enum):
     `ACCEPT` takes them. `REFUSE` refuses each for good, for its recipient's sake: 550 at RCPT,
     Twilio's 21211. `BE_BUSY` refuses each for now: 450, HTTP 429. `HANG` takes connections and
     requests, and never answers. `BE_UNREACHABLE` listens no more, and ends what connections there
-    are.
+    are. `LOSE_ANSWERS` takes them, and ends the connection instead of answering; only the provider
+    of a `Reconciler` is asked for that.
     """
 
     ACCEPT = "accept"
@@ -32,9 +33,11 @@ class Behaviour(Enum):
     BE_BUSY = "be busy"
     HANG = "hang"
     BE_UNREACHABLE = "be unreachable"
+    LOSE_ANSWERS = "lose answers"
 
 
-TROUBLES = [behaviour for behaviour in Behaviour if behaviour is not Behaviour.ACCEPT]
+_TAKING = {Behaviour.ACCEPT, Behaviour.LOSE_ANSWERS}
+TROUBLES = [behaviour for behaviour in Behaviour if behaviour not in _TAKING]
 
 
 @dataclass(frozen=True, slots=True)

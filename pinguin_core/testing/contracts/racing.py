@@ -12,9 +12,10 @@ from pinguin_core.errors import DuplicateNotification, PinguinError, StaleNotifi
 from pinguin_core.message import Channel, Email
 from pinguin_core.notification import Notification, Sending
 from pinguin_core.ports import NotificationRepository
-from pinguin_core.testing.contracts.samples import EMAIL, HOUR, LEASE, TICK, queued
+from pinguin_core.testing.contracts.samples import EMAIL, HOUR, LEASE, TICK, keyed, queued
 from pinguin_core.testing.contracts.storage import Connect, StorageContract, with_storage
 from pinguin_core.testing.fakes import NOON
+from pinguin_core.values import IdempotencyKey
 
 _HANDLES: Final = 3
 _CALLERS: Final = 6
@@ -59,6 +60,19 @@ class Racing(StorageContract):
                 adds = [store.add(each) for store, each in zip(callers, versions, strict=True)]
                 winner = await _only_winner(adds, DuplicateNotification)
                 assert versions[winner] == await callers[-1].get(versions[winner].id)
+
+    @with_storage
+    async def test_of_concurrent_adds_of_one_key_one_wins(self, connect: Connect) -> None:
+        """And everybody who was refused finds the winner."""
+        async with AsyncExitStack() as stack:
+            callers = await _callers(stack, connect)
+            for number in range(_ROUNDS):
+                key = IdempotencyKey(f"key-{number}")
+                rivals = [keyed(f"notif-{number}-{turn}", key) for turn in range(_CALLERS)]
+                adds = [store.add(each) for store, each in zip(callers, rivals, strict=True)]
+                winner = await _only_winner(adds, DuplicateNotification)
+                found = await asyncio.gather(*(store.find(key) for store in callers))
+                assert [rivals[winner]] * _CALLERS == found
 
     @with_storage
     async def test_a_claim_and_a_cancellation_exclude_each_other(self, connect: Connect) -> None:

@@ -11,6 +11,7 @@ from pinguin_core.message import MAX_SMS_TEXT, Email, Message, Sms
 from pinguin_core.ports import Sender
 from pinguin_core.testing.contracts.delivering import Delivering, arrives, send
 from pinguin_core.testing.contracts.provider import Provider, with_provider
+from pinguin_core.testing.contracts.reconciling import Reconciling
 from pinguin_core.testing.contracts.samples import EMAIL, SMS
 from pinguin_core.testing.contracts.troubles import Troubles
 from pinguin_core.testing.strategies import emails, sms
@@ -93,3 +94,10 @@ class SmsSenderContract(SenderContract):
     def longest(self) -> Message:
         """Return a text message of the greatest length."""
         return Sms(SMS.to, "ü😀 x" * (MAX_SMS_TEXT // 4))
+
+
+class SmsReconcilerContract(SmsSenderContract, Reconciling):
+    """All that a `Sender[Sms]` promises that is a `Reconciler` too. Inherit it like the others.
+
+    Give the sender no time to wait in before it looks a message up.
+    """
