@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
 
 
 _MYSQL: Final = frozenset({"mysql", "mariadb"})
@@ -55,11 +55,11 @@ class Instant(TypeDecorator[datetime]):
 
 
 def _counted(moment: datetime | None) -> int | None:
-    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
+    return None if moment is None else (moment - EPOCH) // MICROSECOND
 
 
 def _told(count: int | None) -> datetime | None:
-    return None if count is None else _EPOCH + timedelta(microseconds=count)
+    return None if count is None else EPOCH + count * MICROSECOND
 
 
 class Words(TypeDecorator[str]):
@@ -78,7 +78,15 @@ class Name(TypeDecorator[str]):
 
     impl = sa.Text
     cache_ok = True
+    longest: ClassVar[int] = 64
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose the column's type."""
-        return mysql.VARCHAR(64, **_EXACT) if dialect.name in _MYSQL else sa.Text()
+        return mysql.VARCHAR(self.longest, **_EXACT) if dialect.name in _MYSQL else sa.Text()
+
+
+class Key(Name):
+    """A longer text for an index: an idempotency key."""
+
+    cache_ok = True
+    longest = 255

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, Protocol, cast
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 
+from pinguin_adapters.sqlmodel_store.liveness import Roll
 from pinguin_adapters.sqlmodel_store.signals import Signals
 from pinguin_adapters.sqlmodel_store.statements import Statements
 from pinguin_core.errors import InvalidValue, StoreUnavailable
@@ -33,7 +34,10 @@ class Database(Protocol):
     statements: Statements
 
     def migrating(self) -> AbstractContextManager[Connection]:
-        """Connect, and keep all others from migrating until the block ends with a commit."""
+        """Connect, and keep all others from migrating until the block ends with a commit.
+
+        What is done in the block takes as long as it takes: it may make an index of a large table.
+        """
         ...
 
     def weaknesses(self, connection: Connection, /) -> Sequence[str]:
@@ -48,8 +52,23 @@ class Database(Protocol):
         """Connect to read: each statement sees all that is committed."""
         ...
 
+    def require_room(self, weight: int) -> None:
+        """Make sure that a notification whose texts take so many bytes leaves room for outcomes.
+
+        It is asked often, on the event loop.
+
+        Raises:
+            StoreFull: if it does not.
+            StoreUnavailable: if that cannot be found out.
+        """
+        ...
+
     def signals(self) -> Signals:
         """Make what tells other processes of new work."""
+        ...
+
+    def roll(self) -> Roll:
+        """Make a worker's place among those that work on it."""
         ...
 
 

@@ -99,11 +99,13 @@ class PostgreSqlSignals:
 
     def _run(self) -> None:
         try:
-            while not self._closing:
+            while True:
                 with suppress(psycopg.Error), self._connect() as connection:
                     self._listen(connection)
                 self._post(self._listens_no_more)
                 self._wait(None, _REST)
+                if self._closing:
+                    break
         finally:
             self._post(self._ended.set_result, None)
 
@@ -118,6 +120,7 @@ class PostgreSqlSignals:
             self._wait(connection, left if left > 0 else None)
             for notice in connection.notifies(timeout=0):
                 self._hear(notice, own)
+        self._speak(connection, topic)  # what was queued just before the store was closed
 
     def _speak(self, connection: _Connection, topic: str) -> None:
         for channel, moment in self._announcements.take().items():

@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from pinguin_adapters.sqlmodel_store.errors import Undone, explain_errors, unstorable
 from pinguin_adapters.sqlmodel_store.rows import TABLE
+from pinguin_adapters.sqlmodel_store.session_locks import MySqlLocks, SessionLocks
 from pinguin_adapters.sqlmodel_store.signals import NoSignals
 from pinguin_adapters.sqlmodel_store.statements import (
     BEFORE,
@@ -32,11 +33,13 @@ _OLDEST: Final = {
     False: (8, 0, 4),
 }  # whether it is MariaDB: the first with JSON_TABLE
 _MOST_ROWS: Final = 64
+_LOCK_PATIENCE: Final = "SET SESSION lock_wait_timeout = 25"  # seconds that a table is waited for
 _LOCK: Final = "SELECT GET_LOCK(CONCAT('pinguin.', MD5(DATABASE())), 25)"
+_BOUND: Final = "read_timeout"  # after which a server that says nothing is given up
 _DEFAULTS: Final = {
     "charset": "utf8mb4",
     "connect_timeout": "5",  # seconds, and below
-    "read_timeout": "40",
+    _BOUND: "40",
     "write_timeout": "40",
 }
 _SETTINGS: Final = (
@@ -53,7 +56,7 @@ _FULL: Final[_Make] = partial(StoreFull, "the database or its disk is full")
 
 
 class _Taken(PinguinError):
-    """There is a row with this id."""
+    """There is a row with this id, or with this idempotency key."""
 
 
 _TROUBLE: Final[Mapping[int, _Make]] = {
@@ -102,6 +105,7 @@ class MySql:
         url = url.set(drivername="mysql+pymysql", host=url.host or "localhost", query=query)
         self._writing = _engine(url, "READ COMMITTED")  # whose locks leave the gaps between rows
         self._reading = _engine(url, "AUTOCOMMIT")
+        self._migrating = _engine(url.difference_update_query([_BOUND]), "READ COMMITTED")
         self.name = f"{url.database} on {url.host}"
         self.statements = Statements(self._writing.dialect, insert=_insert, overwrite=_overwrite)
 
@@ -109,7 +113,9 @@ class MySql:
     def migrating(self) -> Iterator[Connection]:
         """See `Database.migrating`."""
         with self._writing.connect() as connection:
-            _require_version(connection)
+            _require_version(connection)  # of a server that answers, if the next one has patience
+        with self._migrating.connect() as connection:
+            connection.exec_driver_sql(_LOCK_PATIENCE)
             locked = connection.exec_driver_sql(_LOCK).scalar()
             connection.commit()
             if locked != 1:
@@ -137,9 +143,16 @@ class MySql:
         """See `Database.read`."""
         return self._reading.connect()
 
+    def require_room(self, weight: int) -> None:
+        """See `Database.require_room`; the server knows its disks."""
+
     def signals(self) -> NoSignals:
         """See `Database.signals`."""
         return NoSignals()
+
+    def roll(self) -> SessionLocks:
+        """See `Database.roll`."""
+        return SessionLocks(MySqlLocks(), self.read)
 
 
 def _engine(url: URL, isolation: Any) -> Engine:
@@ -197,7 +210,7 @@ def _code(error: BaseException) -> int:
 
 
 def _insert(connection: Connection, rows: Sequence[Values]) -> int:
-    """Add rows. An id that is taken fails its statement: anything gentler hides other refusals."""
+    """Add rows. One whose id or key is taken fails its statement: else others would be hidden."""
     written = 0
     for part in parts(rows, _MOST_ROWS):
         try:

@@ -14,11 +14,13 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session, scoped_session
 
+from pinguin_adapters.sqlmodel_store.reader import Keyed
 from pinguin_adapters.sqlmodel_store.rows import TABLE, to_row
 from pinguin_adapters.sqlmodel_store.signals import TOPIC, payload
 from pinguin_core.message import Message
 from pinguin_core.notification import Notification
 from pinguin_core.system import SystemClock, TimeSortedIds
+from pinguin_core.values import IdempotencyKey
 
 if TYPE_CHECKING:  # it needs greenlet, which applications without asyncio need not have
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -33,6 +35,7 @@ def enqueue(
     message: Message,
     *,
     scheduled_at: datetime | None = None,
+    idempotency_key: IdempotencyKey | None = None,
 ) -> Notification:
     """Store a message in the caller's transaction: it is delivered if that is committed.
 
@@ -46,18 +49,25 @@ def enqueue(
             dispatcher's store is in.
         message: what to send, and to whom.
         scheduled_at: when to send it, with a time zone; at once if absent or past.
+        idempotency_key: the caller's own name for this request. When it comes again, through a
+            transaction or a service, the notification that it made the first time is returned.
 
     Returns:
-        The notification as it will be, once it is committed.
+        The notification as it will be, once it is committed; or that which the key made before.
 
     Raises:
+        IdempotencyConflict: if the key came before with another message or another time; nothing
+            was done to the transaction.
         InvalidValue: if `scheduled_at` carries no zone.
         sqlalchemy.exc.SQLAlchemyError: what the database raises, as for any other statement; its
-            text shows nothing of the message.
+            text shows nothing of the message. If another transaction, which was not committed when
+            this one looked, has the key, that is an `IntegrityError`: the next try finds it.
     """
     now = _CLOCK.now()
-    queued = Notification.queue(_IDS.next_id(now), message, now, scheduled_at)
+    queued = Notification.queue(_IDS.next_id(now), message, now, scheduled_at, idempotency_key)
     connection = _connection_of(transaction)
+    if idempotency_key is not None and (first := Keyed(idempotency_key.value)(connection)):
+        return first.unless_other_than(queued)
     try:
         connection.execute(sa.insert(TABLE), to_row(queued))
     except StatementError as error:
@@ -72,10 +82,13 @@ async def enqueue_async(
     message: Message,
     *,
     scheduled_at: datetime | None = None,
+    idempotency_key: IdempotencyKey | None = None,
 ) -> Notification:
     """Do what `enqueue` does, in the transaction of an asynchronous session or connection."""
     return await transaction.run_sync(
-        lambda synchronous: enqueue(synchronous, message, scheduled_at=scheduled_at)
+        lambda synchronous: enqueue(
+            synchronous, message, scheduled_at=scheduled_at, idempotency_key=idempotency_key
+        )
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from math import inf
+from typing import Any, Final, cast
 
 import psycopg
 import sqlalchemy as sa
@@ -15,6 +16,11 @@ from sqlalchemy.pool import NullPool
 from pinguin_adapters.sqlmodel_store.errors import Undone, explain_errors, unstorable
 from pinguin_adapters.sqlmodel_store.listening import PostgreSqlSignals
 from pinguin_adapters.sqlmodel_store.rows import TABLE
+from pinguin_adapters.sqlmodel_store.session_locks import (
+    PostgreSqlLocks,
+    SessionLocks,
+    is_direct,
+)
 from pinguin_adapters.sqlmodel_store.statements import (
     BEFORE,
     CHANGING,
@@ -84,6 +90,10 @@ _WEAKNESSES: Final = {
     ("full_page_writes", "off"): "a power cut may destroy it: set full_page_writes = on",
     ("server_encoding", "SQL_ASCII"): "it does not know its characters: make it with UTF8",
 }
+_POOLED: Final = (
+    "it is behind a pooler, so what a dead service was sending waits for its lease: connect"
+    " directly"
+)
 
 
 class PostgreSql:
@@ -106,15 +116,18 @@ class PostgreSql:
         with self._writing.begin() as connection:
             connection.exec_driver_sql("SET LOCAL lock_timeout = '25s'")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            _bounded(connection).is_bounded = False
             yield connection
 
     def weaknesses(self, connection: Connection) -> Sequence[str]:
         """See `Database.weaknesses`."""
-        return [
+        weak = [
             remedy
             for (name, weak), remedy in _WEAKNESSES.items()
             if connection.exec_driver_sql(f"SHOW {name}").scalar() == weak
         ]
+        return weak if is_direct(connection) else [*weak, _POOLED]
 
     def write(self) -> Connection:
         """See `Database.write`."""
@@ -124,21 +137,34 @@ class PostgreSql:
         """See `Database.read`."""
         return self._reading.connect()
 
+    def require_room(self, weight: int) -> None:
+        """See `Database.require_room`; the server knows its disks."""
+
     def signals(self) -> PostgreSqlSignals:
         """See `Database.signals`."""
         _, options = self._writing.dialect.create_connect_args(self._url)
         return PostgreSqlSignals(lambda: _Bounded.connect(**options, autocommit=True))
 
+    def roll(self) -> SessionLocks:
+        """See `Database.roll`."""
+        return SessionLocks(PostgreSqlLocks(), self.read)
+
 
 class _Bounded(psycopg.Connection[tuple[Any, ...]]):
-    """Gives up a server that is silent for long: its system may live on and acknowledge bytes."""
+    """Gives up a server that is silent for long: its system may live on and acknowledge bytes.
+
+    Attributes:
+        is_bounded: whether it does so, as it does at first.
+    """
+
+    is_bounded = True
 
     def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **options: Any) -> Any:
         """Wait for the server, but not for ever."""
         return super().wait(self._within(gen), *arguments, **options)
 
     def _within(self, waiting: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + (_PATIENCE if self.is_bounded else inf)
         try:
             state = next(waiting)
             while True:
@@ -149,6 +175,10 @@ class _Bounded(psycopg.Connection[tuple[Any, ...]]):
                 state = waiting.send(ready)
         except StopIteration as end:
             return end.value
+
+
+def _bounded(connection: Connection) -> _Bounded:
+    return cast(_Bounded, connection.connection.driver_connection)
 
 
 def _engine(url: URL, isolation: Any) -> Engine:
@@ -209,7 +239,7 @@ def _insert() -> str:
     values = _columns(COLUMNS)
     return (
         f"INSERT INTO {TABLE.name} ({', '.join(COLUMNS)}) SELECT * FROM unnest({values})"  # noqa: S608 (only names of columns)
-        f" ON CONFLICT ({KEY}) DO NOTHING"
+        " ON CONFLICT DO NOTHING"
     )
 
 

@@ -15,11 +15,21 @@ from pinguin_adapters.sqlmodel_store.errors import (
     translated,
 )
 from pinguin_adapters.sqlmodel_store.rows import from_row
-from pinguin_adapters.sqlmodel_store.statements import NEXT_WAKE, ONE
+from pinguin_adapters.sqlmodel_store.statements import (
+    KEYED,
+    NEXT_WAKE,
+    ONE,
+    SENT_SMS,
+    SENT_SMS_AS,
+    SMS_UNDER_WAY,
+    TO,
+)
 from pinguin_adapters.sqlmodel_store.worker import Request
 from pinguin_core.errors import InvalidValue, NotificationNotFound
 from pinguin_core.message import Channel
 from pinguin_core.notification import Notification
+from pinguin_core.ports import SmsCount
+from pinguin_core.values import PhoneNumber
 
 Question: TypeAlias = Callable[[Connection], object]
 
@@ -68,6 +78,22 @@ class One:
 
 
 @dataclass(frozen=True, slots=True)
+class Keyed:
+    """The question which notification has an idempotency key."""
+
+    key: str
+
+    def __call__(self, connection: Connection) -> Notification | None:
+        """Find it.
+
+        Raises:
+            UnreadableNotification: if what is stored is none.
+        """
+        name = connection.execute(KEYED, {"key": self.key}).scalar()
+        return None if name is None else One(name)(connection)
+
+
+@dataclass(frozen=True, slots=True)
 class NextWake:
     """The question when something of a channel is due."""
 
@@ -76,3 +102,37 @@ class NextWake:
     def __call__(self, connection: Connection) -> datetime | None:
         """Find the earliest moment."""
         return connection.execute(NEXT_WAKE, {"channel": self.channel.value}).scalar()
+
+
+@dataclass(frozen=True, slots=True)
+class SentSmsAs:
+    """The question whether an SMS was sent under a provider's name; see `SmsLedger`."""
+
+    name: str
+    since: datetime
+
+    def __call__(self, connection: Connection) -> bool:
+        """Look for it."""
+        asked = {"name": self.name, "since": self.since}
+        return bool(connection.execute(SENT_SMS_AS, asked).scalar_one())
+
+
+@dataclass(frozen=True, slots=True)
+class CountedSms:
+    """The question how many SMS were sent and are under way; see `SmsLedger.count_sms`."""
+
+    since: datetime
+    before: Notification
+    to: PhoneNumber | None
+
+    def __call__(self, connection: Connection) -> SmsCount:
+        """Count them."""
+        only = [TO] if self.to is not None else []
+        to = {"to": self.to.value} if self.to is not None else {}
+        now, end = self.before.updated_at, self.before.wake_at or self.before.updated_at
+        claimed = {"id": self.before.id.value, "now": now, "end": end, "horizon": end + (end - now)}
+        # In this order: what is sent between the two is counted twice rather than not at all.
+        under_way = connection.execute(SMS_UNDER_WAY.where(*only), claimed | to).scalar_one()
+        since = {"since": self.since}
+        sent = connection.execute(SENT_SMS.where(*only), since | to).scalar_one()
+        return SmsCount(sent, under_way)

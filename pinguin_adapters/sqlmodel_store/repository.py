@@ -12,12 +12,21 @@ from typing import Any, cast
 from sqlalchemy.engine import Connection
 
 from pinguin_adapters.sqlmodel_store import reader, schema, writer
+from pinguin_adapters.sqlmodel_store.admission import Admission, weight
 from pinguin_adapters.sqlmodel_store.database import Database, database
 from pinguin_adapters.sqlmodel_store.errors import translating
-from pinguin_adapters.sqlmodel_store.reader import NextWake, One, Question
+from pinguin_adapters.sqlmodel_store.liveness import Watch
+from pinguin_adapters.sqlmodel_store.reader import (
+    CountedSms,
+    Keyed,
+    NextWake,
+    One,
+    Question,
+    SentSmsAs,
+)
 from pinguin_adapters.sqlmodel_store.rows import to_row
 from pinguin_adapters.sqlmodel_store.signals import OnWake, Signals
-from pinguin_adapters.sqlmodel_store.statements import BEFORE, Bulk, Statements
+from pinguin_adapters.sqlmodel_store.statements import BEFORE, Bulk
 from pinguin_adapters.sqlmodel_store.tables import require_fit
 from pinguin_adapters.sqlmodel_store.worker import Worker
 from pinguin_adapters.sqlmodel_store.writer import Claim, Task, Write
@@ -30,7 +39,8 @@ from pinguin_core.errors import (
 )
 from pinguin_core.message import Channel
 from pinguin_core.notification import Notification
-from pinguin_core.values import NotificationId
+from pinguin_core.ports import SmsCount
+from pinguin_core.values import IdempotencyKey, NotificationId, PhoneNumber
 
 
 class SqlModelNotificationRepository:
@@ -44,15 +54,19 @@ class SqlModelNotificationRepository:
         self,
         writing: Worker[Task],
         reading: Worker[Question],
-        statements: Statements,
+        kept_in: Database,
+        *,
         signals: Signals,
+        watch: Watch,
         warnings: Sequence[str],
     ) -> None:
         self._writing = writing
         self._reading = reading
-        self._statements = statements
+        self._statements = kept_in.statements
         self._signals = signals
+        self._admission = Admission(kept_in.require_room)
         self._warnings = tuple(warnings)
+        self._watch = watch
 
     @classmethod
     @asynccontextmanager
@@ -82,11 +96,14 @@ class SqlModelNotificationRepository:
         async with found.signals() as signals:
             announce = signals.announce if signals.are_heard else None
             commit = partial(writer.commit, announce=announce)
+            roll = found.roll()
             async with (
+                Worker("pinguin-store-watch", roll.attend, reader.answer) as lookout,
                 Worker("pinguin-store-writer", found.write, commit, found.threads) as pen,
                 Worker("pinguin-store-reader", found.read, reader.answer, found.threads) as eye,
+                Watch(roll, lookout, pen, found.statements.overwrite) as watch,
             ):
-                yield cls(pen, eye, found.statements, signals, warnings)
+                yield cls(pen, eye, found, signals=signals, watch=watch, warnings=warnings)
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -94,13 +111,23 @@ class SqlModelNotificationRepository:
         return self._warnings
 
     def subscribe(self, on_wake: OnWake) -> None:
-        """See `Signals.subscribe`; only PostgreSQL has means to tell, so others stay silent."""
+        """Have a function called, on the event loop, when there is something to claim.
+
+        That is what dead workers had claimed, and on PostgreSQL what other processes stored. The
+        other databases have no means to tell that.
+        """
         self._signals.subscribe(on_wake)
+        self._watch.subscribe(on_wake)
 
     async def add(self, notification: Notification) -> None:
-        """See `NotificationRepository.add`."""
+        """See `NotificationRepository.add`.
+
+        It is refused with `StoreFull` at once when 10,000 notifications or 64 MiB wait to be stored
+        already, or on SQLite when less than 64 MiB are free on the disk: those are for outcomes.
+        """
         taken = partial(DuplicateNotification, str(notification.id))
-        await self._write(self._statements.insert, notification, to_row(notification), taken)
+        admit = partial(self._admission.admit, weight(notification.message))
+        await self._write(self._statements.insert, notification, to_row(notification), taken, admit)
 
     async def get(self, notification_id: NotificationId) -> Notification:
         """See `NotificationRepository.get`.
@@ -109,6 +136,15 @@ class SqlModelNotificationRepository:
             UnreadableNotification: if what is stored under the id is damaged.
         """
         return cast(Notification, await self._reading.ask(One(str(notification_id))))
+
+    async def find(self, idempotency_key: IdempotencyKey) -> Notification | None:
+        """See `NotificationRepository.find`.
+
+        Raises:
+            UnreadableNotification: if what is stored with the key is damaged.
+        """
+        found = await self._reading.ask(Keyed(str(idempotency_key)))
+        return cast("Notification | None", found)
 
     async def save(self, notification: Notification) -> None:
         """See `NotificationRepository.save`."""
@@ -126,12 +162,22 @@ class SqlModelNotificationRepository:
                 claimed then; the damaged ones are not looked at again, the next call claims the
                 others.
         """
-        claim = Claim(self._statements.overwrite, channel, now, lease, limit)
+        claim = Claim(self._statements.overwrite, channel, now, lease, limit, self._watch.name)
         return cast(Sequence[Notification], await self._writing.ask(claim))
 
     async def next_wake(self, channel: Channel) -> datetime | None:
         """See `NotificationRepository.next_wake`."""
         return cast("datetime | None", await self._reading.ask(NextWake(channel)))
+
+    async def has_sent_sms(self, provider_message_id: str, since: datetime) -> bool:
+        """See `SmsLedger.has_sent_sms`. It takes the longer, the more were sent since."""
+        return cast(bool, await self._reading.ask(SentSmsAs(provider_message_id, since)))
+
+    async def count_sms(
+        self, since: datetime, *, before: Notification, to: PhoneNumber | None = None
+    ) -> SmsCount:
+        """See `SmsLedger.count_sms`. It takes the longer, the more were sent since."""
+        return cast(SmsCount, await self._reading.ask(CountedSms(since, before, to)))
 
     async def _write(
         self,
@@ -139,10 +185,11 @@ class SqlModelNotificationRepository:
         notification: Notification,
         row: dict[str, Any],
         refusal: Callable[[], PinguinError],
+        admit: Callable[[], Callable[[], None]] | None = None,
     ) -> None:
         moment = notification.wake_at
         wake = None if moment is None else (notification.channel, moment)
-        await self._writing.ask(Write(bulk, bulk.values(row), refusal, wake))
+        await self._writing.ask(Write(bulk, bulk.values(row), refusal, wake), admit)
 
 
 def _made_ready(found: Database, prepare: Callable[[Connection], None]) -> Sequence[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_adapters.sqlmodel_store.tables import require_fit
 from pinguin_core.errors import StoreUnavailable
 
-HEAD: Final = "0001"
+HEAD: Final = "0004"
 """The version that this code reads and writes: the newest in `migrations/versions`."""
 
 VERSION_TABLE: Final = "pinguin_schema_version"
@@ -21,12 +22,15 @@ VERSION_TABLE: Final = "pinguin_schema_version"
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 
+_ALEMBIC: Final = Lock()
+"""Held while Alembic runs: what its scripts work with is global."""
+
 
 def migrate(connection: Connection) -> None:
     """Bring the database to the version `HEAD`, inside the transaction that the connection is in.
 
-    A table that is there without a version was made by an application's own migrations, and is
-    only looked at.
+    A table that is there without the one of versions was made by an application's own migrations,
+    and is only looked at. If that one is empty, our first migration came to no end.
 
     Raises:
         StoreUnavailable: if it is of a version that this code does not know, or the application's
@@ -35,7 +39,7 @@ def migrate(connection: Connection) -> None:
     versions = _versions(connection)
     if versions == {HEAD}:
         return  # and Alembic, which is slow to import, stays out of the process
-    if not versions and sa.inspect(connection).has_table(TABLE.name):
+    if versions is None and sa.inspect(connection).has_table(TABLE.name):
         require_fit(connection)
         return
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -46,15 +50,16 @@ def migrate(connection: Connection) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if unknown := versions - known:
+    if unknown := (versions or set()) - known:
         raise StoreUnavailable(
             f"it was made by a newer version of Pinguin (its schema is {min(unknown)},"
             f" this version knows {HEAD}): install that version, or name another database"
         )
-    command.upgrade(config, "head")
+    with _ALEMBIC:
+        command.upgrade(config, "head")
 
 
-def _versions(connection: Connection) -> set[str]:
+def _versions(connection: Connection) -> set[str] | None:
     if not sa.inspect(connection).has_table(VERSION_TABLE):
-        return set()
+        return None
     return set(connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars())  # noqa: S608 (a constant)

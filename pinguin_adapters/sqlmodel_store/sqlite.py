@@ -17,6 +17,8 @@ from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 
+from pinguin_adapters.sqlmodel_store import sqlite_file
+from pinguin_adapters.sqlmodel_store.disk_reserve import DiskReserve
 from pinguin_adapters.sqlmodel_store.errors import explain_errors, unstorable
 from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_adapters.sqlmodel_store.signals import NoSignals
@@ -29,21 +31,35 @@ from pinguin_adapters.sqlmodel_store.statements import (
     Statements,
     Values,
 )
+from pinguin_adapters.sqlmodel_store.worker_files import WorkerFiles
+from pinguin_adapters.sqlmodel_store.write_lock import WriteLock
 from pinguin_core.errors import InvalidValue, PinguinError, StoreFull, StoreUnavailable
 
 OLDEST: Final = (3, 37)
 """The first SQLite that knows STRICT tables."""
 
-_PATIENCE: Final = 5.0  # seconds that a statement waits for another process's lock
+SOUND: Final = (3, 51, 3)
+"""The first SQLite whose log cannot be damaged by two connections that write and checkpoint at the
+same instant (https://sqlite.org/wal.html#walresetbug)."""
+
+LOCK_SUFFIX: Final = "-lock"
+"""What the name of the database's file is followed by in that of its `WriteLock`."""
+
+WORKERS_SUFFIX: Final = "-workers"
+"""What it is followed by in that of the folder of its `WorkerFiles`."""
+
+_PATIENCE: Final = 5.0  # seconds that our turn, and another program's lock, are waited for
 _PAUSE: Final = 0.01
 _FULL: Final = 2
 _MOST_ROWS: Final = 64
 _WAL: Final = "journal_mode = WAL"
+_NO_MAPPING: Final = "mmap_size = 0"  # or an error of the disk would be a signal that kills
 _SETTINGS: Final = (
     "synchronous = FULL",
     "foreign_keys = ON",
     "cache_size = -32768",  # KiB
     "temp_store = MEMORY",
+    _NO_MAPPING,
 )
 _PRIMARY: Final = 0xFF  # the low byte of an extended result code (https://sqlite.org/rescode.html)
 _TROUBLE: Final[dict[int, tuple[type[PinguinError], str]]] = {
@@ -68,7 +84,8 @@ class Sqlite:
     def __init__(self, url: URL) -> None:
         if url.query or url.host or url.database in {None, "", ":memory:"}:
             raise InvalidValue("database_url", "must name a file only, as in sqlite:///pinguin.db")
-        self._path = Path(str(url.database)).absolute()
+        self._path = Path(os.path.realpath(str(url.database)))  # which every name of it leads to
+        self._reserve = DiskReserve(self._path.parent)
         self._writing = writing_engine(self._path)
         self._reading = reading_engine(self._path)
         self.name = str(self._path)
@@ -76,12 +93,23 @@ class Sqlite:
 
     def migrating(self) -> AbstractContextManager[Connection]:
         """See `Database.migrating`."""
-        make_file(self._path)
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise StoreUnavailable(
+                f"SQLite {_told(OLDEST)} or later is needed, not {sqlite3.sqlite_version}"
+            )
+        sqlite_file.make_file(self._path)
         return self._writing.begin()
 
     def weaknesses(self, _connection: Connection) -> Sequence[str]:
         """See `Database.weaknesses`."""
-        return ()
+        weak = list(sqlite_file.weaknesses(self._path))
+        if sqlite3.sqlite_version_info < SOUND:
+            weak.append(
+                f"SQLite {sqlite3.sqlite_version} may damage it when two programs write at the same"
+                " instant; services of Pinguin take turns, but others that write to it do not:"
+                f" install {_told(SOUND)} or later"
+            )
+        return weak
 
     def write(self) -> Connection:
         """See `Database.write`."""
@@ -91,33 +119,79 @@ class Sqlite:
         """See `Database.read`."""
         return self._reading.connect()
 
+    def require_room(self, weight: int) -> None:
+        """See `Database.require_room`."""
+        self._reserve.require(weight)
+
     def signals(self) -> NoSignals:
         """See `Database.signals`."""
         return NoSignals()
 
+    def roll(self) -> WorkerFiles:
+        """See `Database.roll`."""
+        return WorkerFiles(Path(f"{self._path}{WORKERS_SUFFIX}"), self.read)
 
-def make_file(path: Path) -> None:
-    """Make sure that the file is there, with its folders, and that only its owner can read it.
 
-    An existing file stays as it is.
+class TakingTurns(sqlite3.Connection):
+    """A connection that writes only when it is its process's turn; see `WriteLock`.
 
-    Raises:
-        StoreUnavailable: if that is impossible, or this SQLite is too old.
+    It has its turn from before a transaction begins until that has ended, and while it opens and
+    closes. So of all such connections one writes or checkpoints at a time. Those of an application
+    that writes to the file too take no turns, and meet SQLite's own lock.
     """
-    if sqlite3.sqlite_version_info < OLDEST:
-        needed = ".".join(map(str, OLDEST))
-        raise StoreUnavailable(f"SQLite {needed} or later is needed, not {sqlite3.sqlite_version}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except OSError as error:
-        raise StoreUnavailable(error.strerror or "the system refuses to make it") from error
+
+    def __init__(self, database: str, *arguments: Any, **options: Any) -> None:
+        super().__init__(database, *arguments, **options)
+        self._lock = WriteLock(Path(f"{database}{LOCK_SUFFIX}"))
+        self._is_used = False
+
+    def take_turn(self) -> None:
+        """Wait until it is our turn.
+
+        Raises:
+            StoreUnavailable: if it does not come.
+        """
+        self._lock.take(_PATIENCE)
+        self._is_used = True
+
+    def end_turn(self) -> None:
+        """Let others write, unless there is a transaction that has not ended."""
+        if not self.in_transaction:
+            self._lock.release()
+
+    def commit(self) -> None:
+        """Commit; a failure may leave the transaction open, to be rolled back."""
+        try:
+            super().commit()
+        finally:
+            self.end_turn()
+
+    def rollback(self) -> None:
+        """Roll back."""
+        try:
+            super().rollback()
+        finally:
+            self.end_turn()
+
+    def close(self) -> None:
+        """Close in turn, since the last one to close makes a checkpoint.
+
+        Who has no turn is not the last: whoever has it is still open. Who never had one, or has
+        closed already, has nothing open.
+        """
+        if self._is_used:
+            with suppress(StoreUnavailable):
+                self.take_turn()
+            self._is_used = False
+        try:
+            super().close()
+        finally:
+            self._lock.close()
 
 
 def writing_engine(path: Path) -> Engine:
     """Make the engine whose connections write: each transaction takes the write lock at once."""
-    engine = _engine(path)
+    engine = _engine(path, TakingTurns)
     sa.event.listen(engine, "connect", _prepare)
     sa.event.listen(engine, "begin", _begin)
     return engine
@@ -125,28 +199,30 @@ def writing_engine(path: Path) -> Engine:
 
 def reading_engine(path: Path) -> Engine:
     """Make the engine whose connections only read: each statement sees all that is committed."""
-    engine = _engine(path, isolation_level="AUTOCOMMIT")
+    engine = _engine(path, sqlite3.Connection, isolation_level="AUTOCOMMIT")
     sa.event.listen(engine, "connect", _forbid_writing)
     return engine
 
 
-def _engine(path: Path, **options: Any) -> Engine:
+def _engine(path: Path, kind: type[sqlite3.Connection], **options: Any) -> Engine:
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args={"timeout": _PATIENCE},
+        connect_args={"timeout": _PATIENCE, "factory": kind},
         **options,
     )
     explain_errors(engine, _explain)
     return engine
 
 
-def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+def _prepare(connection: TakingTurns, _record: object) -> None:
     try:
+        connection.take_turn()
         _promise(connection)
+        connection.end_turn()
     except BaseException:
-        connection.close()  # SQLAlchemy does not
+        connection.close()  # SQLAlchemy does not before version 2.1
         raise
 
 
@@ -159,12 +235,24 @@ def _promise(connection: sqlite3.Connection) -> None:
         raise StoreUnavailable("SQLite does not promise to keep what it commits (synchronous)")
 
 
+def _told(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    turns = connection.connection.driver_connection
+    if not isinstance(turns, TakingTurns):
+        raise TypeError("whoever writes must take turns")
+    turns.take_turn()
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        turns.end_turn()  # if it did not begin
 
 
 def _forbid_writing(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA query_only = ON")
+    connection.execute(f"PRAGMA {_NO_MAPPING}")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
@@ -226,7 +314,7 @@ def insert_text(count: int) -> str:
     """Write the statement that adds so many rows."""
     return (
         f"INSERT INTO {TABLE.name} ({', '.join(COLUMNS)}) VALUES {_values(COLUMNS, count)}"  # noqa: S608 (only names of columns)
-        f" ON CONFLICT ({KEY}) DO NOTHING"
+        " ON CONFLICT DO NOTHING"
     )
 
 

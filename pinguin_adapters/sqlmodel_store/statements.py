@@ -8,7 +8,7 @@ statement, which a busy event loop may then keep for milliseconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
@@ -27,9 +27,13 @@ _WAITING: Final = sa.and_(TABLE.c.channel == sa.bindparam("channel"), TABLE.c.wa
 _IS_DUE: Final = sa.and_(
     TABLE.c.channel == sa.bindparam("channel"), TABLE.c.wake_at <= sa.bindparam("now")
 )
+_IS_LEASED: Final = TABLE.c.wake_at > sa.bindparam("now")
 
 ONE: Final = sa.select(TABLE).where(TABLE.c.id == sa.bindparam("id"))
 """The notification with an `id`."""
+
+KEYED: Final = sa.select(TABLE.c.id).where(TABLE.c.idempotency_key == sa.bindparam("key"))
+"""The id of the notification with an idempotency `key`."""
 
 DUE: Final = (
     sa.select(TABLE)
@@ -50,8 +54,51 @@ DUE_IDS: Final = DUE.with_only_columns(TABLE.c.id)
 NEXT_WAKE: Final = sa.select(TABLE.c.wake_at).where(_WAITING).order_by(TABLE.c.wake_at).limit(1)
 """The earliest `wake_at` of a `channel`."""
 
+_IS_SMS: Final = TABLE.c.channel == sa.literal_column("'sms'")  # as the partial index has it
+_COUNT: Final = sa.select(sa.func.count()).select_from(TABLE)
+
+SENT_SMS: Final = _COUNT.where(
+    _IS_SMS, TABLE.c.ended_at >= sa.bindparam("since"), TABLE.c.state == "sent"
+)
+"""How many SMS were sent from the moment `since` on."""
+
+SENT_SMS_AS: Final = SENT_SMS.where(TABLE.c.provider_message_id == sa.bindparam("name"))
+"""How many of them have the provider's `name`."""
+
+SMS_UNDER_WAY: Final = _COUNT.where(
+    _IS_SMS,
+    TABLE.c.wake_at > sa.bindparam("now"),
+    TABLE.c.wake_at < sa.bindparam("horizon"),
+    TABLE.c.state == "sending",
+    TABLE.c.id != sa.bindparam("id"),
+    sa.or_(TABLE.c.wake_at != sa.bindparam("end"), TABLE.c.id < sa.bindparam("id")),
+)
+"""How many SMS but that with an `id` are being sent under a lease that is not over `now`; of those
+whose lease ends at the very moment `end`, only what has a lower id.
+
+Beyond the `horizon` nobody looks: a backlog that a limit holds may wait there.
+"""
+
+TO: Final = TABLE.c.recipient == sa.bindparam("to")
+"""Restricts either to a recipient."""
+
 SET_ASIDE: Final = sa.update(TABLE).where(TABLE.c.id == sa.bindparam("aside")).values(wake_at=None)
 """Make sure that nobody claims the notification with the id `aside`."""
+
+CLAIMANTS: Final = (
+    sa.select(TABLE.c.claimed_by).where(TABLE.c.claimed_by.is_not(None), _IS_LEASED).distinct()
+)
+"""The names of all workers that have claims whose lease is not over `now`."""
+
+CLAIMED_IDS: Final = (
+    sa.select(TABLE.c.id)
+    .where(TABLE.c.claimed_by.in_(sa.bindparam("names", expanding=True)), _IS_LEASED)
+    .with_for_update(skip_locked=True)
+)
+"""The ids of what the workers with these `names` have claimed, with a lease that is not over `now`.
+
+It is locked, and what others have locked is left out, as in `DUE`.
+"""
 
 _MOST_TEXT: Final = 1 << 20  # characters; one row may have more
 
@@ -59,24 +106,33 @@ Values: TypeAlias = tuple[Any, ...]
 Run: TypeAlias = Callable[[Connection, Sequence[Values]], int]
 
 
-@dataclass(frozen=True, eq=False)
 class Bulk:
     """A statement that writes any number of rows.
 
     Args:
         run: writes rows and returns how many were written: fewer if some were refused.
-        columns: the columns that the statement takes, in its order, each with what turns a value
-            into what the driver is given, if anything must; the first is the id.
+        names: what of a row the statement takes, in its order; the first is the id.
+        dialect: says how values are stored.
         turn: its place in a transaction that runs several.
     """
 
-    run: Run
-    columns: Sequence[tuple[str, Callable[[Any], Any] | None]]
-    turn: int
+    def __init__(self, run: Run, names: Sequence[str], dialect: Dialect, turn: int) -> None:
+        self.run = run
+        self.turn = turn
+        self._pick = itemgetter(*names)
+        self._turning = [
+            (place, turning)
+            for place, name in enumerate(names)
+            if name in TABLE.c
+            and (turning := TABLE.c[name].type.dialect_impl(dialect).bind_processor(dialect))
+        ]
 
     def values(self, row: dict[str, Any]) -> Values:
-        """Pick from a row what the statement takes."""
-        return tuple([turn(row[name]) if turn else row[name] for name, turn in self.columns])
+        """Pick from a row what the statement takes, as the driver is given it."""
+        values = list(self._pick(row))
+        for place, turning in self._turning:
+            values[place] = turning(values[place])
+        return tuple(values)
 
 
 class Statements:
@@ -84,21 +140,14 @@ class Statements:
 
     Args:
         dialect: says how values are stored.
-        insert: adds rows of `COLUMNS`; refuses those whose id is taken.
+        insert: adds rows of `COLUMNS`; refuses those whose id or idempotency key is taken.
         overwrite: compares and sets, with rows of `CHANGING` and `BEFORE`; refuses rows whose
             stored version is not the latter.
     """
 
     def __init__(self, dialect: Dialect, *, insert: Run, overwrite: Run) -> None:
-        self.insert = Bulk(insert, _turning(COLUMNS, dialect), 1)
-        self.overwrite = Bulk(overwrite, [*_turning(CHANGING, dialect), (BEFORE, None)], 2)
-
-
-def _turning(
-    names: Sequence[str], dialect: Dialect
-) -> list[tuple[str, Callable[[Any], Any] | None]]:
-    types = ((name, TABLE.c[name].type.dialect_impl(dialect)) for name in names)
-    return [(name, kind.bind_processor(dialect)) for name, kind in types]
+        self.insert = Bulk(insert, COLUMNS, dialect, turn=1)
+        self.overwrite = Bulk(overwrite, [*CHANGING, BEFORE], dialect, turn=2)
 
 
 def parts(rows: Sequence[Values], most: int | None = None) -> Iterator[Sequence[Values]]:

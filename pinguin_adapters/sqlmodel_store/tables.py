@@ -21,7 +21,7 @@ def require_fit(connection: Connection) -> None:
     """Look whether the table that this code reads and writes is there.
 
     Raises:
-        StoreUnavailable: if it is not, or has other columns.
+        StoreUnavailable: if it is not, or has other columns, or its idempotency keys may repeat.
     """
     inspector = sa.inspect(connection)
     if not inspector.has_table(TABLE.name):
@@ -32,8 +32,22 @@ def require_fit(connection: Connection) -> None:
             f"its table {TABLE.name} is not the one that this version of Pinguin knows"
             f" (they differ in {', '.join(sorted(differing))}): {_REMEDY}"
         )
+    if not _are_keys_unique(inspector):
+        raise StoreUnavailable(
+            f"its table {TABLE.name} has no unique index of {_UNIQUE}, so that a request that"
+            f" comes again would be sent again: {_REMEDY}"
+        )
 
 
+def _are_keys_unique(inspector: sa.Inspector) -> bool:
+    """Look for an index or a constraint: what one is called the other, differs by database."""
+    indexes = inspector.get_indexes(TABLE.name)
+    unique = [index["column_names"] for index in indexes if index["unique"]]
+    constraints = inspector.get_unique_constraints(TABLE.name)
+    return [_UNIQUE] in [*unique, *(each["column_names"] for each in constraints)]
+
+
+_UNIQUE: Final = "idempotency_key"
 _REMEDY: Final = "let the application's migrations bring it up to date, or name another database"
 
 

@@ -21,6 +21,9 @@ TaskT = TypeVar("TaskT")
 _ENOUGH: Final = 512
 """Requests in a batch: enough to make a commit cheap, few enough to answer the first soon."""
 
+_REST: Final = 10.0
+"""Seconds until a further thread is begun again, when one could not connect."""
+
 
 @dataclass(slots=True, eq=False)
 class Request(Generic[TaskT]):
@@ -30,14 +33,18 @@ class Request(Generic[TaskT]):
         task: what is to be done.
         answer: where its outcome is awaited.
         outcome: what came of it; an exception is raised to whoever waits.
+        leave: called when it is over, even if nobody waits for it any more.
     """
 
     task: TaskT
     answer: asyncio.Future[Any]
     outcome: object = None
+    leave: Callable[[], None] | None = None
 
     def deliver(self) -> None:
         """Hand over the outcome, unless nobody waits any more."""
+        if self.leave is not None:
+            self.leave()
         if self.answer.done():
             return
         if isinstance(self.outcome, BaseException):
@@ -49,8 +56,9 @@ class Request(Generic[TaskT]):
 class Worker(Generic[TaskT]):
     """Threads with a connection each, from entering the `async with` to leaving it.
 
-    While one does a batch, the next gathers; when that grows, a further thread begins. On leaving,
-    what was asked for is still done; what is asked for later is refused.
+    While one does a batch, the next gathers; when that grows, a further thread begins, and the
+    others go on without it if it cannot connect. On leaving, what was asked for is still done; what
+    is asked for later is refused.
 
     Args:
         name: what the threads are called.
@@ -77,6 +85,7 @@ class Worker(Generic[TaskT]):
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._ended: list[asyncio.Future[None]] = []
+        self._rests_until = self._loop.time()
         try:
             await self._begin()
         except BaseException:
@@ -96,17 +105,23 @@ class Worker(Generic[TaskT]):
         self._end()
         await asyncio.gather(*self._ended)
 
-    async def ask(self, task: TaskT) -> Any:
+    async def ask(self, task: TaskT, admit: Callable[[], Callable[[], None]] | None = None) -> Any:
         """Have a task done, and return its outcome or raise it.
 
         Cancelling the call does not call the task back.
+
+        Args:
+            task: what is to be done.
+            admit: decides whether it may come in, and returns what is called when it is over;
+                which is not when the call is cancelled.
 
         Raises:
             StoreUnavailable: if the worker is not open.
         """
         if not self._open:
             raise StoreUnavailable("the store is closed")
-        request = Request(task, self._loop.create_future())
+        leave = admit() if admit else None
+        request = Request(task, self._loop.create_future(), leave=leave)
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
         self._gathered.append(request)
@@ -117,8 +132,13 @@ class Worker(Generic[TaskT]):
         connected: Request[None] = Request(None, self._loop.create_future())
         ended: asyncio.Future[None] = self._loop.create_future()
         self._ended.append(ended)
+        ended.add_done_callback(self._leave)
         Thread(target=self._run, args=(connected, ended), name=self._name, daemon=True).start()
         return connected.answer
+
+    def _leave(self, ended: asyncio.Future[None]) -> None:
+        self._ended.remove(ended)
+        self._rests_until = self._loop.time() + _REST
 
     def _end(self) -> None:
         for _ in self._ended:
@@ -130,11 +150,14 @@ class Worker(Generic[TaskT]):
         Given at once, the first request would wake a thread, which then contends with the loop for
         the interpreter while the rest of its batch is still being made.
         """
-        if not self._inbox.empty() and len(self._ended) < self._threads:
-            self._begin().add_done_callback(asyncio.Future.exception)  # the others go on without it
+        if not self._inbox.empty() and self._may_begin():
+            self._begin().add_done_callback(asyncio.Future.exception)  # which nobody waits for
         gathered, self._gathered = self._gathered, []
         if gathered:
             self._inbox.put(gathered)
+
+    def _may_begin(self) -> bool:
+        return len(self._ended) < self._threads and self._loop.time() >= self._rests_until
 
     def _run(self, connected: Request[None], ended: asyncio.Future[None]) -> None:
         try:

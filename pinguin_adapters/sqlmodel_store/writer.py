@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from operator import attrgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy.engine import Connection, Row
 
@@ -24,6 +25,7 @@ from pinguin_adapters.sqlmodel_store.rows import from_row, to_row
 from pinguin_adapters.sqlmodel_store.signals import Wake
 from pinguin_adapters.sqlmodel_store.statements import (
     BEFORE,
+    CLAIMED_IDS,
     DUE,
     DUE_IDS,
     SET_ASIDE,
@@ -31,13 +33,12 @@ from pinguin_adapters.sqlmodel_store.statements import (
     Values,
 )
 from pinguin_adapters.sqlmodel_store.worker import Request
-from pinguin_core.errors import PinguinError, StoreUnavailable
+from pinguin_core.errors import InvalidTransition, PinguinError, StoreUnavailable
 from pinguin_core.message import Channel
 from pinguin_core.notification import Notification
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """Write one row.
 
     Args:
@@ -62,13 +63,18 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Claim what is due; see `NotificationRepository.claim_due`."""
+    """Claim what is due; see `NotificationRepository.claim_due`.
+
+    Args:
+        name: what the worker is called that claims, if its death would be noticed.
+    """
 
     overwrite: Bulk
     channel: Channel
     now: datetime
     lease: timedelta
     limit: int
+    name: str | None
 
     @property
     def turn(self) -> Turn:
@@ -88,7 +94,9 @@ class Claim:
             raise
         claimed = [notification.claim(self.now, self.lease) for notification in due]
         rows = [
-            self.overwrite.values(to_row(after) | {BEFORE: before.version})
+            self.overwrite.values(
+                to_row(after, None if after.is_final else self.name) | {BEFORE: before.version}
+            )
             for before, after in zip(due, claimed, strict=True)
         ]
         self.overwrite.run(connection, rows)
@@ -109,7 +117,39 @@ class Claim:
         return unreadable
 
 
-Task: TypeAlias = Write | Claim
+@dataclass(frozen=True, slots=True)
+class EndClaims:
+    """End the claims of dead workers, so that they can be claimed anew at once.
+
+    Args:
+        names: what the workers are called.
+    """
+
+    overwrite: Bulk
+    names: Sequence[str]
+    now: datetime
+
+    @property
+    def turn(self) -> Turn:
+        """Its place in a transaction: the last, since it never waits for others either."""
+        return (sys.maxsize, "")
+
+    def run(self, connection: Connection) -> Sequence[Wake]:
+        """End them, and return when something of which channel can be claimed."""
+        rows, wakes = [], []
+        chosen = {"names": self.names, "now": self.now}
+        for (id,) in connection.execute(CLAIMED_IDS, chosen).all():  # noqa: A001 (the domain's word)
+            # One that cannot be read is found, and told of, by whoever claims it after its lease.
+            with suppress(UnreadableNotification, InvalidTransition):
+                before = One(id)(connection)
+                after = before.orphan(self.now)
+                rows.append(self.overwrite.values(to_row(after) | {BEFORE: before.version}))
+                wakes.append((after.channel, after.wake_at or self.now))
+        self.overwrite.run(connection, rows)
+        return wakes
+
+
+Task: TypeAlias = Write | Claim | EndClaims
 Turn: TypeAlias = tuple[int, str]
 """Where a task stands in its transaction. All keep to one order, lest they wait for each other."""
 
@@ -177,7 +217,7 @@ def _together(connection: Connection, requests: Sequence[Request[Task]]) -> None
             if bulk.run(connection, rows) != len(rows):
                 raise _Refused
         for request in requests:
-            if isinstance(request.task, Claim) and not _is_pointless(request):
+            if not isinstance(request.task, Write) and not _is_pointless(request):
                 request.outcome = request.task.run(connection)
 
 
@@ -215,8 +255,16 @@ def _transaction(connection: Connection) -> Iterator[None]:
 def _wakes(requests: Sequence[Request[Task]]) -> Iterable[Wake]:
     """Find the earliest moment of each channel at which something is due that was stored."""
     earliest: dict[Channel, datetime] = {}
-    for request in requests:
-        if isinstance(request.task, Write) and request.task.wake and request.outcome is None:
-            channel, moment = request.task.wake
-            earliest[channel] = min(moment, earliest.get(channel, moment))
+    for channel, moment in chain.from_iterable(map(_stored, requests)):
+        earliest[channel] = min(moment, earliest.get(channel, moment))
     return earliest.items()
+
+
+def _stored(request: Request[Task]) -> Sequence[Wake]:
+    match request:
+        case Request(task=Write(wake=wake), outcome=None) if wake:
+            return [wake]
+        case Request(task=EndClaims(), outcome=list(wakes)):
+            return wakes
+        case _:
+            return ()

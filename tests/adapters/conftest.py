@@ -27,3 +27,10 @@ def postgresql_url() -> Iterator[str]:
     """A schema of a PostgreSQL server."""
     with fresh("postgresql") as url:
         yield url
+
+
+@pytest.fixture
+def mysql_url() -> Iterator[str]:
+    """A database of a MariaDB or MySQL server."""
+    with fresh("mysql") as url:
+        yield url

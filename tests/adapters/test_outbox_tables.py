@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateTable
-from support.databases import KINDS, fresh
+from support.databases import KINDS, directly, fresh
 from support.outbox_application import WELCOME, deliveries, engine_of, make_tables
 from support.sqlmodel_stores import email, opened, raw, run
 
@@ -143,6 +144,33 @@ def test_a_table_with_other_columns_is_refused(url: str, *, migrate: bool) -> No
         )
     with pytest.raises(StoreUnavailable, match=r"not the one .* \(they differ in subject, title\)"):
         run(opened_and_used(url, migrate=migrate))
+
+
+def test_a_table_whose_idempotency_keys_may_repeat_is_refused(application_url: str) -> None:
+    with directly(application_url) as connection:
+        indexes = metadata.tables[TABLE.name].indexes
+        (unique,) = [index for index in indexes if index.unique]
+        unique.drop(connection)
+    with pytest.raises(StoreUnavailable, match=r"no unique index of idempotency_key, .*: let"):
+        run(opened_and_used(application_url, migrate=False))
+
+
+def test_a_constraint_keeps_idempotency_keys_from_repeating_too(application_url: str) -> None:
+    with directly(application_url) as connection:
+        connection.execute(sa.schema.DropTable(TABLE))
+        with_constraint = metadata.tables[TABLE.name].to_metadata(sa.MetaData())
+        with_constraint.indexes.clear()
+        with_constraint.append_constraint(sa.UniqueConstraint("idempotency_key"))
+        with_constraint.create(connection)
+    run(opened_and_used(application_url, migrate=False))
+
+
+@pytest.fixture(params=KINDS)
+def application_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database of each kind in turn, in which the application has made the tables."""
+    with fresh(request.param) as url:
+        make_tables(url)
+        yield url
 
 
 def test_the_store_may_keep_its_own_history_beside_the_applications(path: Path, url: str) -> None:

@@ -25,7 +25,16 @@ from support.sqlmodel_stores import run
 
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository, enqueue, metadata
 from pinguin_adapters.sqlmodel_store.rows import TABLE
-from pinguin_core import InvalidValue, NotificationId, PhoneNumber, Queued, Sms
+from pinguin_core import (
+    IdempotencyConflict,
+    IdempotencyKey,
+    InvalidValue,
+    NotificationId,
+    NotificationService,
+    PhoneNumber,
+    Queued,
+    Sms,
+)
 
 
 @pytest.fixture(params=KINDS)
@@ -74,6 +83,61 @@ def test_two_in_one_transaction_are_both_delivered(entry: Entry) -> None:
         async with way(url) as transaction:
             ids = [(await transaction.enqueue(WELCOME)).id for _ in range(2)]
         assert sorted(delivery.id for delivery in await deliveries(url)) == sorted(ids)
+
+    run(scenario())
+
+
+KEY = IdempotencyKey("order-7")
+
+
+def test_a_key_that_comes_again_makes_no_second_notification(entry: Entry) -> None:
+    """Whether it comes in the same transaction, in another one or through a service."""
+    url, way = entry
+
+    async def scenario() -> None:
+        async with way(url) as transaction:
+            first = await transaction.enqueue(WELCOME, idempotency_key=KEY)
+            again = await transaction.enqueue(WELCOME, idempotency_key=KEY)
+        async with way(url) as transaction:
+            later = await transaction.enqueue(WELCOME, idempotency_key=KEY)
+        async with SqlModelNotificationRepository.open(url) as store:
+            sent = await NotificationService(store).send(WELCOME, idempotency_key=KEY)
+        assert {first.id, again.id, later.id, sent.id} == {first.id}
+        assert stored(url)[1] == 1
+
+    run(scenario())
+
+
+def test_a_key_that_was_rolled_back_is_free_again(entry: Entry) -> None:
+    url, way = entry
+
+    async def scenario() -> None:
+        with suppress(ZeroDivisionError):
+            async with way(url) as transaction:
+                await transaction.enqueue(WELCOME, idempotency_key=KEY)
+                raise ZeroDivisionError
+        async with way(url) as transaction:
+            await transaction.enqueue(WELCOME, idempotency_key=KEY)
+        assert stored(url) == (1, 1)
+
+    run(scenario())
+
+
+def test_a_key_for_something_else_is_refused_and_the_transaction_goes_on(entry: Entry) -> None:
+    url, way = entry
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+
+    async def scenario() -> None:
+        async with way(url) as transaction:
+            await transaction.enqueue(WELCOME, idempotency_key=KEY)
+            with pytest.raises(IdempotencyConflict):
+                await transaction.enqueue(
+                    Sms(PhoneNumber("+15550100123"), "Hi"), idempotency_key=KEY
+                )
+            with pytest.raises(IdempotencyConflict):
+                await transaction.enqueue(WELCOME, scheduled_at=tomorrow, idempotency_key=KEY)
+            await transaction.enqueue(WELCOME)
+        assert stored(url) == (1, 2)
 
     run(scenario())
 

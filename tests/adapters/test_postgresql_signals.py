@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 
+import psycopg
 import pytest
 from support.databases import directly, fresh
 from support.sqlmodel_processes import add_one, prepared_processes
@@ -15,6 +17,7 @@ from support.sqlmodel_stores import email, opened, run, sms
 from support.tcp_proxy import proxied
 
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
+from pinguin_adapters.sqlmodel_store.listening import PostgreSqlSignals
 from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_adapters.sqlmodel_store.signals import AT_ONCE, Announcements, parsed, payload
 from pinguin_core import Channel, Dispatcher, Email
@@ -171,6 +174,26 @@ def say(url: str, text: str) -> None:
         connection.exec_driver_sql(
             f"SELECT pg_notify('pinguin_' || '{TABLE.name}'::regclass::oid, %s)", (text,)
         )
+
+
+def test_what_is_queued_just_before_a_store_closes_is_said_too(postgresql_url: str) -> None:
+    """As by a script that enqueues and ends before it is connected for signals."""
+    connecting = Event()
+
+    def connect() -> psycopg.Connection:
+        assert connecting.wait(20)
+        return psycopg.connect(postgresql_url, autocommit=True)
+
+    async def scenario() -> None:
+        async with opened(postgresql_url) as there:
+            ear = Ear(there)
+            await ear.listening()
+            async with PostgreSqlSignals(connect) as signals:
+                signals.announce([(MAIL, NOON)])
+                asyncio.get_running_loop().call_soon(connecting.set)  # runs while it closes
+            assert await ear.next() == (MAIL, NOON)
+
+    run(scenario())
 
 
 def test_what_was_said_while_the_line_was_cut_is_made_up_for(postgresql_url: str) -> None:

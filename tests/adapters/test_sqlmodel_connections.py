@@ -16,6 +16,7 @@ from support.sqlmodel_stores import email, opened, run
 from support.tcp_proxy import proxied
 
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository, mysql, postgresql
+from pinguin_adapters.sqlmodel_store.database import database
 from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_core import Channel, InvalidValue, NotificationId, StoreUnavailable
 from pinguin_core.testing.fakes import NOON
@@ -110,6 +111,24 @@ def test_a_silent_server_is_given_up(server_url: str, monkeypatch: pytest.Monkey
             await proxy.close()
 
     run(scenario())
+
+
+def test_a_migration_takes_as_long_as_it_takes(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index of a large table is made in one statement, in silence."""
+    hurried = postgresql._SETTINGS.replace("statement_timeout = '30s'", "statement_timeout = '99'")
+    monkeypatch.setattr(postgresql, "_SETTINGS", hurried)
+    monkeypatch.setattr(postgresql, "_PATIENCE", 0.1)
+    monkeypatch.setitem(mysql._DEFAULTS, "read_timeout", "1")
+    lasting = "SELECT pg_sleep(0.3)" if server_url.startswith("postgresql") else "SELECT SLEEP(1.1)"
+    with database(server_url).migrating() as connection:
+        connection.exec_driver_sql(lasting)
+
+
+def test_a_migration_does_not_wait_for_ever_for_a_table(mysql_url: str) -> None:
+    with database(mysql_url).migrating() as connection:
+        assert connection.exec_driver_sql("SELECT @@SESSION.lock_wait_timeout").scalar() == 25
 
 
 def test_a_refused_login_is_said_to_be_one(server_url: str) -> None:

@@ -17,6 +17,10 @@ async def open_and_close(path: Path) -> None:
         await store.next_wake(email().channel)
 
 
+def modes_in(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
 def test_it_is_a_repository() -> None:
     kind: type[NotificationRepository] = SqlModelNotificationRepository
     assert callable(kind.claim_due)
@@ -54,9 +58,40 @@ def test_a_relative_path_is_taken_from_the_working_directory(
     assert (tmp_path / "store.db").exists()
 
 
-def test_closing_leaves_one_file(tmp_path: Path) -> None:
+def test_closing_leaves_the_database_an_empty_lock_file_and_an_empty_folder(tmp_path: Path) -> None:
     run(open_and_close(tmp_path / "store.db"))
-    assert [path.name for path in tmp_path.iterdir()] == ["store.db"]
+    left = {"store.db", "store.db-lock", "store.db-workers"}
+    assert {path.name for path in tmp_path.iterdir()} == left
+    assert list((tmp_path / "store.db-workers").iterdir()) == []
+    assert (tmp_path / "store.db-lock").stat().st_size == 0
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_leads_to_the_file_and_to_what_is_beside_it(
+    tmp_path: Path, *, is_there: bool
+) -> None:
+    """Else two services on one file, each by another name, would not see each other's locks."""
+    path, link = tmp_path / "real" / "store.db", tmp_path / "link" / "other.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    if is_there:
+        run(open_and_close(path))
+    run(open_and_close(link))
+    assert list(link.parent.iterdir()) == [link]
+    left = {"store.db", "store.db-lock", "store.db-workers"}
+    assert {each.name for each in path.parent.iterdir()} == left
+
+
+def test_all_that_is_made_is_only_for_its_owner(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path / "store.db") as store:
+            await store.add(email())
+            names = ("store.db", "store.db-wal", "store.db-shm", "store.db-lock")
+            folder = tmp_path / "store.db-workers"
+            assert modes_in(tmp_path) == {**dict.fromkeys(names, 0o600), folder.name: 0o700}
+            assert list(modes_in(folder).values()) == [0o600]
+
+    run(scenario())
 
 
 def test_every_commit_is_synchronised_and_logged_ahead(tmp_path: Path) -> None:
@@ -66,7 +101,7 @@ def test_every_commit_is_synchronised_and_logged_ahead(tmp_path: Path) -> None:
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("synchronous", "journal_mode", "foreign_keys", "mmap_size")
         }
-    assert settings.pop("mmap_size") in {0, None}
+    assert settings.pop("mmap_size") in {0, None}  # None where it is compiled without
     assert settings == {"synchronous": 2, "journal_mode": "wal", "foreign_keys": 1}
 
 
@@ -130,11 +165,12 @@ def test_a_folder_is_no_database(tmp_path: Path) -> None:
 
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(
-        StoreUnavailable,
-        match=rf"{tmp_path}/file/store\.db cannot be used: (File exists|Not a directory)",
-    ):
-        run(open_and_close(tmp_path / "file" / "store.db"))
+    for path in (Path("file", "store.db"), Path("file", "deeper", "store.db")):
+        with pytest.raises(
+            StoreUnavailable,
+            match=rf"{path} cannot be used: {tmp_path}/file is not a directory",
+        ):
+            run(open_and_close(tmp_path / path))
 
 
 def test_a_file_of_another_kind_is_left_as_it_is(tmp_path: Path) -> None:

@@ -9,7 +9,19 @@ from sqlalchemy.sql import ClauseElement
 from support.sqlmodel_stores import opened, raw, run
 
 from pinguin_adapters.sqlmodel_store.sqlite import overwrite_text, writing_engine
-from pinguin_adapters.sqlmodel_store.statements import DUE, DUE_IDS, NEXT_WAKE, ONE
+from pinguin_adapters.sqlmodel_store.statements import (
+    CLAIMANTS,
+    CLAIMED_IDS,
+    DUE,
+    DUE_IDS,
+    NEXT_WAKE,
+    ONE,
+    SENT_SMS,
+    SENT_SMS_AS,
+    SMS_UNDER_WAY,
+    TO,
+)
+from pinguin_core.testing.fakes import NOON
 
 
 async def make(path: Path) -> None:
@@ -19,6 +31,8 @@ async def make(path: Path) -> None:
 
 BY_ID = "SEARCH pinguin_notification USING INDEX sqlite_autoindex_pinguin_notification_1 (id=?)"
 BY_TIME = "SEARCH pinguin_notification USING INDEX pinguin_notification_wake"
+BY_CLAIM = "SEARCH pinguin_notification USING INDEX pinguin_notification_claim"
+BY_END = "SEARCH pinguin_notification USING INDEX pinguin_notification_sms"
 COVERED = "SEARCH pinguin_notification USING COVERING INDEX pinguin_notification_wake"
 
 
@@ -29,7 +43,8 @@ def plan(path: Path, sql: str) -> str:
 
 
 def text(statement: ClauseElement, path: Path) -> str:
-    return str(statement.compile(dialect=writing_engine(path).dialect))
+    dialect = writing_engine(path).dialect
+    return str(statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True}))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +62,14 @@ def text(statement: ClauseElement, path: Path) -> str:
             NEXT_WAKE,
             f"{COVERED} (channel=? AND wake_at>?)",
         ),
+        (SENT_SMS, f"{BY_END} (channel=? AND ended_at>?)"),
+        (SENT_SMS_AS, f"{BY_END} (channel=? AND ended_at>?)"),
+        (SENT_SMS.where(TO), f"{BY_END} (channel=? AND ended_at>?)"),
+        (SMS_UNDER_WAY, f"{BY_TIME} (channel=? AND wake_at>? AND wake_at<?)"),
+        (SMS_UNDER_WAY.where(TO), f"{BY_TIME} (channel=? AND wake_at>? AND wake_at<?)"),
         (ONE, BY_ID),
+        (CLAIMANTS, f"{BY_CLAIM} (claimed_by>?)"),
+        (CLAIMED_IDS.params(names=["one", "other"], now=NOON), f"{BY_CLAIM} (claimed_by=?)"),
     ],
 )
 def test_a_question_is_one_search_of_an_index(

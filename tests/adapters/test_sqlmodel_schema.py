@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -12,16 +15,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from support.databases import KINDS, directly, fresh
 from support.sqlmodel_processes import open_with_others, prepared_processes
-from support.sqlmodel_stores import email, opened, raw, run
+from support.sqlmodel_stores import email, on_every, opened, raw, run
 
 from pinguin_adapters.sqlmodel_store import schema
 from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_core import StoreUnavailable
 
 
-async def open_and_add(path: Path) -> None:
-    async with opened(path) as store:
+async def open_and_add(place: Path | str) -> None:
+    async with opened(place) as store:
         await store.add(email())
 
 
@@ -85,6 +89,45 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     assert tables(tmp_path / "store.db") == ["CREATE TABLE pinguin_notification (anything)"]
 
 
+class Killed(Exception):
+    """This process ends here."""
+
+
+async def open_until_step(url: str, step: int) -> bool:
+    """Migrate up to a step, and tell whether there is such a one."""
+    left = step
+
+    def note(*execution: Any) -> None:
+        nonlocal left
+        left -= execution[2].lstrip().startswith(("CREATE", "ALTER"))
+        if not left:
+            raise Killed
+
+    try:
+        with on_every("after_cursor_execute", note):
+            async with opened(url):
+                return False
+    except Killed:
+        return True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_migration_that_was_killed_at_any_step_is_ended_by_the_next_start(kind: str) -> None:
+    """MariaDB and MySQL commit each step by itself."""
+    for step in count(1):
+        with fresh(kind) as url:
+            was_killed = run(open_until_step(url, step))
+            run(open_and_add(url))
+            with directly(url) as connection:
+                options = {"version_table": schema.VERSION_TABLE}
+                context = MigrationContext.configure(connection, opts=options)
+                assert compare_metadata(context, TABLE.metadata) == []
+                assert context.get_current_heads() == (schema.HEAD,)
+        if not was_killed:
+            break
+    assert step > 5
+
+
 def test_other_tables_in_the_file_are_left_alone(tmp_path: Path) -> None:
     with raw(tmp_path / "store.db") as connection:
         connection.execute("CREATE TABLE notifications (anything)")
@@ -103,6 +146,17 @@ def test_processes_may_open_a_new_file_at_the_same_time(tmp_path: Path) -> None:
         for process in processes:
             process.join(30)
         assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+
+
+def test_a_process_may_make_several_files_at_the_same_time(tmp_path: Path) -> None:
+    """Each in a thread of its own, while what Alembic works with is one for all threads."""
+    paths = [tmp_path / f"store-{number}.db" for number in range(8)]
+
+    async def make_all() -> None:
+        await asyncio.gather(*map(open_and_add, paths))
+
+    run(make_all())
+    assert len({tuple(tables(path)) for path in paths}) == 1
 
 
 def test_migrating_is_silent_and_alembic_is_imported_only_for_it(tmp_path: Path) -> None:

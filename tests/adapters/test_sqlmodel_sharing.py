@@ -40,11 +40,10 @@ def test_four_processes_claim_everything_once(any_url: str) -> None:
         assert process.exitcode == 0
     assert (len(claimed), len(set(claimed))) == (COUNT, COUNT)
     with directly(any_url) as connection:
-        counts = connection.exec_driver_sql(
-            f"SELECT state, count(*), min(version), max(version), max(attempts) FROM {TABLE.name}"
+        rows = connection.exec_driver_sql(
+            f"SELECT state, min(version), max(version), max(attempts), count(*) FROM {TABLE.name}"
             " GROUP BY state ORDER BY state"
         ).all()
-    assert [tuple(row) for row in counts] == [
-        ("sending", COUNT // 2, 2, 2, 1),
-        ("sent", COUNT // 2, 3, 3, 1),
-    ]
+    # How many are saved depends on how the claims fell out: of an odd part, one more than half.
+    assert [tuple(row)[:4] for row in rows] == [("sending", 2, 2, 1), ("sent", 3, 3, 1)]
+    assert sum(row[4] for row in rows) == COUNT

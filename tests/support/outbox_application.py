@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -11,7 +11,9 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, TypeVar
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 import sqlmodel
@@ -33,7 +35,7 @@ from pinguin_adapters.sqlmodel_store import (
     enqueue_async,
     metadata,
 )
-from pinguin_core import Dispatcher, Email, EmailAddress, Message, Notification
+from pinguin_core import Dispatcher, Email, EmailAddress, IdempotencyKey, Message, Notification
 from pinguin_core.testing.fakes import Delivery, RecordingSender
 
 T = TypeVar("T")
@@ -62,11 +64,21 @@ class Order(Base):
     item: Mapped[str] = mapped_column(sa.String(50))
 
 
+class Enqueue(Protocol):
+    async def __call__(
+        self,
+        message: Message,
+        *,
+        scheduled_at: datetime | None = None,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Notification: ...
+
+
 @dataclass(frozen=True)
 class Transaction:
     """One of the application's transactions, which has stored an order."""
 
-    enqueue: Callable[[Message], Awaitable[Notification]]
+    enqueue: Enqueue
     savepoint: Callable[[], AbstractAsyncContextManager[object]]
 
 
@@ -123,8 +135,15 @@ def _scoped(url: str) -> Iterator[scoped_session[Session]]:
 
 
 def _synchronous(transaction: Session | scoped_session[Session] | sa.Connection) -> Transaction:
-    async def put(message: Message) -> Notification:
-        return enqueue(transaction, message)
+    async def put(
+        message: Message,
+        *,
+        scheduled_at: datetime | None = None,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> Notification:
+        return enqueue(
+            transaction, message, scheduled_at=scheduled_at, idempotency_key=idempotency_key
+        )
 
     return Transaction(put, lambda: _entered(transaction.begin_nested()))
 
@@ -161,16 +180,14 @@ async def by_connection(url: str) -> AsyncIterator[Transaction]:
 async def by_async_session(url: str) -> AsyncIterator[Transaction]:
     async with AsyncSession(_async_engine_of(url)) as session, session.begin():
         session.add(Order(item="tea"))
-        yield Transaction(lambda message: enqueue_async(session, message), session.begin_nested)
+        yield Transaction(partial(enqueue_async, session), session.begin_nested)
 
 
 @asynccontextmanager
 async def by_async_connection(url: str) -> AsyncIterator[Transaction]:
     async with _async_engine_of(url).begin() as connection:
         await connection.execute(sa.insert(Order), {"item": "tea"})
-        yield Transaction(
-            lambda message: enqueue_async(connection, message), connection.begin_nested
-        )
+        yield Transaction(partial(enqueue_async, connection), connection.begin_nested)
 
 
 WAYS: Final[Mapping[str, tuple[Way, ...]]] = {

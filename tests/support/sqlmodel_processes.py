@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from multiprocessing import get_context
@@ -13,13 +15,16 @@ from pathlib import Path
 
 from support.sqlmodel_stores import email, opened, run
 
+from pinguin_adapters.sqlmodel_store.write_lock import WriteLock
 from pinguin_core import Channel, Notification, NotificationId, Receipt
 from pinguin_core.testing.fakes import NOON
 
 
 def prepared_processes() -> ForkServerContext:
     context = get_context("forkserver")
-    context.set_forkserver_preload(["pinguin_adapters.sqlmodel_store", "alembic.command"])
+    context.set_forkserver_preload(
+        ["pinguin_adapters.sqlmodel_store", "alembic.command", "pinguin_cli.process", "uvloop"]
+    )
     return context
 
 
@@ -73,3 +78,27 @@ def add_for_ever(path: Path | str, round_number: int, answered: Connection) -> N
                 answered.send(batch)
 
     asyncio.run(add(count()))
+
+
+def hold_write_lock(path: Path, holds: Connection) -> None:
+    """Take a turn, say so, and keep it until told to go on."""
+    lock = WriteLock(path)
+    try:
+        lock.take(20)
+        holds.send("held")
+        holds.recv()
+        lock.release()
+        holds.recv()
+    finally:
+        lock.close()
+
+
+def hold_write_lock_and_fork(path: Path, holds: Connection) -> None:
+    """Take a turn, fork a child, say which, and keep the turn; the child lives on."""
+    lock = WriteLock(path)
+    lock.take(20)
+    if child := os.fork():
+        holds.send(child)
+        holds.recv()
+    else:
+        signal.pause()

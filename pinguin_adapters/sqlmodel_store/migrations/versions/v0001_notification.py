@@ -1,9 +1,9 @@
 """The table of notifications, and the index that dispatchers look into."""
 
 import sqlalchemy as sa
-from alembic import op
 
 from pinguin_adapters.sqlmodel_store.columns import Instant, Name, Words
+from pinguin_adapters.sqlmodel_store.migrations.steps import create_index, create_table
 
 revision = "0001"
 down_revision = None
@@ -11,7 +11,7 @@ down_revision = None
 
 def upgrade() -> None:
     """Make the table and its index."""
-    op.create_table(
+    create_table(
         "pinguin_notification",
         sa.Column("id", Name(), nullable=False),
         sa.Column("channel", Name(), nullable=False),
@@ -36,7 +36,7 @@ def upgrade() -> None:
         mysql_engine="InnoDB",
         mariadb_engine="InnoDB",
     )
-    op.create_index(
+    create_index(
         "pinguin_notification_wake",
         "pinguin_notification",
         ["channel", "wake_at"],
