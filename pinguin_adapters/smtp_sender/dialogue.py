@@ -7,9 +7,12 @@ import re
 from datetime import timedelta
 from typing import Final, cast
 
+from pinguin_adapters.smtp_sender.offers import Offers
 from pinguin_adapters.smtp_sender.replies import CLOSING, Reply
 
 _MAX_REPLY: Final = 16 * 1024  # bytes; a line has at most 512 (RFC 5321 4.5.3.1.5)
+_DOT: Final = b".\r\n"
+_PIECE: Final = 64 * 1024  # bytes; asyncio's TLS takes about as many that have not left
 _REPLY_LINE = re.compile(rb"[2-5][0-9]{2}(?:[ -].*)?", re.DOTALL)
 
 
@@ -20,21 +23,31 @@ class DialogueBroken(ConnectionError):
 class Dialogue(asyncio.Protocol):
     """Speaks SMTP, from after the greetings on, over a transport that somebody else opened.
 
-    Commands go one at a time. What the relay says without having been asked, such as the 421
-    before it hangs up on an idle session, makes the session unusable.
+    What the relay says without having been asked, such as the 421 before it hangs up on an idle
+    session, ends the session at once: there may be no end to it.
+
+    Attributes:
+        offers: what the relay offered when it was greeted.
+        reused: it has been kept and lent again.
+        in_transaction: a message was begun that was not taken, so the next needs a RSET.
     """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, offers: Offers) -> None:
+        loop = asyncio.get_running_loop()
+        self.offers = offers
         self.deliveries = 0
-        self.idle_since = 0.0
+        self.reused = False
+        self.opened_at = loop.time()
+        self.idle_since = self.opened_at
         self.in_transaction = False
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
         self._transport = transport
         self._buffer = b""
         self._reply: asyncio.Future[Reply] | None = None
         self._room: asyncio.Future[None] | None = None
         self._paused = False
-        self._owes_reply = False
+        self._within_message = False
+        self._owed_replies = 0
         self._closing = False
         self._retiring: asyncio.TimerHandle | None = None
         # So that a pause means: not all has left yet. With 0, a TLS transport pauses for ever.
@@ -44,20 +57,22 @@ class Dialogue(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether, as far as is known, the relay waits for a command."""
-        in_step = not (self._owes_reply or self._buffer or self._paused)
-        return in_step and not (self._closing or self._transport.is_closing())
+        owed = self._owed_replies or self._buffer or self._paused or self._within_message
+        return not (owed or self._closing or self._transport.is_closing())
 
-    async def command(self, line: str) -> Reply:
-        """Send one command and return its reply.
+    def ask(self, *lines: str) -> None:
+        """Send commands, each of which is owed a `reply`; several only if the relay offers that.
 
         Raises:
-            DialogueBroken: if there is none.
+            DialogueBroken: if that is not possible.
         """
-        self._write(line.encode("ascii") + b"\r\n")
-        return await self._next_reply()
+        self._write("".join(f"{line}\r\n" for line in lines).encode(), len(lines))
 
     async def transmit(self, content: bytes) -> bool:
-        """Send the message and the final dot; lines must end in CRLF, the last one too.
+        """Send the message and the final dot, which are owed a `reply` together.
+
+        Lines must end in CRLF, the last one too. Of a long message the dot leaves last and alone:
+        TLS takes more than the connection does, so that only what is written later must wait.
 
         Returns:
             Whether all of it has left. If not, the relay hung up, or replied too early.
@@ -65,19 +80,31 @@ class Dialogue(asyncio.Protocol):
         Raises:
             DialogueBroken: if nothing of it was sent.
         """
-        self._write(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
-        if self._paused:
-            self._room = self.closed.get_loop().create_future()
-            await self._room
-        return not self._paused
+        first, *others = _pieces(content.replace(b"\r\n.", b"\r\n.."))
+        self._write(first, 1)
+        self._within_message = True
+        for piece in others:
+            if not await self._has_left() or self._buffer or self._transport.is_closing():
+                return False
+            self._transport.write(piece)
+        self._within_message = not await self._has_left()
+        return not self._within_message
 
-    async def outcome(self) -> Reply:
-        """Return the reply to the message.
+    async def reply(self) -> Reply:
+        """Return the next reply that is owed.
 
         Raises:
             DialogueBroken: if there is none.
         """
-        return await self._next_reply()
+        self._reply = self.closed.get_loop().create_future()
+        try:
+            if self._buffer:
+                self._settle(self._reply)
+            if self._closing and not self._reply.done():
+                raise DialogueBroken("the relay hung up")
+            return await self._reply
+        finally:
+            self._reply = None
 
     def retire(self, grace: timedelta) -> None:
         """Say goodbye and hang up, at the latest when the grace is over; `closed` tells when."""
@@ -86,7 +113,7 @@ class Dialogue(asyncio.Protocol):
             return
         loop = self.closed.get_loop()
         self._retiring = loop.call_later(grace.total_seconds(), self.abort)
-        self._write(b"QUIT\r\n")
+        self._write(b"QUIT\r\n", 1)
 
     def abort(self) -> None:
         """Hang up at once."""
@@ -94,10 +121,14 @@ class Dialogue(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the relay says; called by the transport."""
-        self._buffer += data
         if self._retiring is not None:
             self._transport.close()
-        elif self._reply is not None and not self._reply.done():
+            return
+        if not self._owed_replies:
+            self.abort()
+            return
+        self._buffer += data
+        if self._reply is not None and not self._reply.done():
             self._settle(self._reply)
         else:
             self._stop_waiting_for_room()
@@ -122,22 +153,18 @@ class Dialogue(asyncio.Protocol):
         self._paused = False
         self._stop_waiting_for_room()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, replies: int) -> None:
         if not self.usable:
             raise DialogueBroken("the relay hung up" if self._closing else "out of step")
-        self._owes_reply = True
+        self._owed_replies = replies
         self._transport.write(data)
 
-    async def _next_reply(self) -> Reply:
-        self._reply = self.closed.get_loop().create_future()
-        try:
-            if self._buffer:
-                self._settle(self._reply)
-            if self._closing and not self._reply.done():
-                raise DialogueBroken("the relay hung up")
-            return await self._reply
-        finally:
-            self._reply = None
+    async def _has_left(self) -> bool:
+        """Wait until what was written has left, the relay says something, or it hangs up."""
+        if self._paused:
+            self._room = self.closed.get_loop().create_future()
+            await self._room
+        return not self._paused
 
     def _settle(self, waiting: asyncio.Future[Reply]) -> None:
         """Give the waiting command its reply, if there is a whole one."""
@@ -149,7 +176,7 @@ class Dialogue(asyncio.Protocol):
         if found is not None:
             reply, end = found
             self._buffer = self._buffer[end:]
-            self._owes_reply = False
+            self._owed_replies -= 1
             self._closing |= reply.code == CLOSING
             waiting.set_result(reply)
 
@@ -158,9 +185,17 @@ class Dialogue(asyncio.Protocol):
             self._room.set_result(None)
 
 
-def take_over(transport: asyncio.BaseTransport | None) -> Dialogue:
+def take_over(transport: asyncio.BaseTransport | None, offers: Offers) -> Dialogue:
     """Begin a dialogue on a connection over which the greetings have been exchanged."""
-    return Dialogue(cast("asyncio.Transport", transport))
+    return Dialogue(cast("asyncio.Transport", transport), offers)
+
+
+def _pieces(content: bytes) -> list[bytes]:
+    """Divide a message, with the final dot; what is not long is one piece."""
+    if len(content) <= _PIECE:
+        return [content + _DOT]
+    starts = range(0, len(content), _PIECE)
+    return [*(content[start : start + _PIECE] for start in starts), _DOT]
 
 
 def _read_reply(buffer: bytes) -> tuple[Reply, int] | None:
@@ -171,7 +206,7 @@ def _read_reply(buffer: bytes) -> tuple[Reply, int] | None:
     """
     lines: list[bytes] = []
     end = 0
-    while (line_end := buffer.find(b"\n", end)) >= 0:
+    while 0 <= (line_end := buffer.find(b"\n", end)) < _MAX_REPLY:
         line = buffer[end:line_end].rstrip(b"\r")
         end = line_end + 1
         if not _REPLY_LINE.fullmatch(line):

@@ -2,7 +2,8 @@
 
 The header block is written by hand: it holds exactly the fields below, each from a value that
 cannot contain a line end, and it costs a tenth of what `email.message` takes. The bytes are ASCII,
-every line ends in CRLF, and no line is longer than 998 characters.
+but for addresses that are not (RFC 6532); every line ends in CRLF, and none is longer than 998
+characters.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ def build(email: Email, *, from_address: EmailAddress, id: NotificationId, date:
     """
     encoding, body = _encode_body(email.body)
     header = (
-        f"From: {_header_address(from_address)}\r\n"
-        f"To: {_header_address(email.to)}\r\n"
+        f"From: {wire_address(from_address)}\r\n"
+        f"To: {wire_address(email.to)}\r\n"
         f"Subject: {_encode_subject(email.subject)}\r\n"
         f"Date: {format_datetime(date)}\r\n"
         f"Message-ID: {message_id(id, from_address)}\r\n"
@@ -54,11 +55,13 @@ def build(email: Email, *, from_address: EmailAddress, id: NotificationId, date:
         f"Content-Transfer-Encoding: {encoding}\r\n"
         "\r\n"
     )
-    return header.encode("ascii") + body
+    return header.encode() + body
 
 
-def ascii_address(address: EmailAddress) -> str:
-    """Return an address as SMTP without SMTPUTF8 takes it: the domain in ASCII.
+def wire_address(address: EmailAddress) -> str:
+    """Return an address as SMTP takes it: the domain in ASCII.
+
+    What is before the `@` stays as it is; if that is not ASCII, SMTPUTF8 is needed (RFC 6531).
 
     Raises:
         InvalidValue: if the domain is not a valid internationalised name.
@@ -84,15 +87,6 @@ def ascii_domain(domain: str) -> str:
         raise InvalidValue(
             "email_address", "must have a valid internationalised domain name after the @"
         ) from error
-
-
-def _header_address(address: EmailAddress) -> str:
-    """Return an address such that no reader takes a part of it for an encoded-word."""
-    plain = ascii_address(address)
-    if "=?" not in plain:
-        return plain
-    local, _, domain = plain.rpartition("@")
-    return '"' + local.replace("=", r"\=") + f'"@{domain}'
 
 
 def _encode_subject(subject: str) -> str:

@@ -1,4 +1,4 @@
-"""Sessions that wait, open, for their next message."""
+"""The sessions that there are: in use, or open and waiting for their next message."""
 
 from __future__ import annotations
 
@@ -7,49 +7,88 @@ from collections import deque
 from datetime import timedelta
 from typing import Final
 
+from pinguin_adapters.smtp_sender.connecting import Connector
 from pinguin_adapters.smtp_sender.dialogue import Dialogue
+from pinguin_adapters.smtp_sender.progress import Progress
+from pinguin_adapters.smtp_sender.replies import Phase, SessionUnusable
+from pinguin_adapters.smtp_sender.session_limit import SessionLimit
 
 _GRACE: Final = timedelta(seconds=2)
 """How long a relay may take over its goodbye."""
 
 
 class SessionPool:
-    """Keeps sessions that are not in use, the most recently used first.
+    """Lends sessions, no more at once than the relay bears; others wait in line for one.
+
+    Those not in use are kept, and the most recently used is lent first. A session counts from
+    before it is opened until its connection is gone, because that long it counts for the relay.
 
     Args:
-        max_sessions: how many sessions may be in use at once; see `places`.
+        max_sessions: how many there may be at once, if the relay does not refuse them.
         idle_limit: how long a session is kept without being used.
+        age_limit: after how long a session is given up.
         deliveries_per_session: after how many messages a session is given up.
     """
 
     def __init__(
-        self, *, max_sessions: int, idle_limit: timedelta, deliveries_per_session: int
+        self,
+        connector: Connector,
+        *,
+        max_sessions: int,
+        idle_limit: timedelta,
+        age_limit: timedelta,
+        deliveries_per_session: int,
     ) -> None:
-        self.places = asyncio.Semaphore(max_sessions)
+        self._connector = connector
+        self._limit = SessionLimit(max_sessions)
         self._idle_limit = idle_limit.total_seconds()
+        self._age_limit = age_limit.total_seconds()
         self._deliveries_per_session = deliveries_per_session
+        self._open: set[Dialogue] = set()
+        self._opening = 0
+        self._line: deque[asyncio.Future[Dialogue | None]] = deque()
         self._kept: deque[Dialogue] = deque()
         self._retiring: set[Dialogue] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def take(self) -> Dialogue | None:
-        """Return a session that was kept and seems alive, if there is one."""
-        while self._kept:
-            session = self._kept.pop()
-            if session.usable:
+    async def borrow(self, progress: Progress) -> Dialogue:
+        """Return a kept session, or a new one; wait for either as long as it takes.
+
+        Raises:
+            TransientDeliveryError: if no session can be opened now, and none is open.
+        """
+        while True:
+            progress.phase = Phase.WAIT
+            session = await self._turn() or await self._open_one(progress)
+            if session is not None:
                 return session
-            session.abort()
-        return None
+
+    async def replace(self, progress: Progress) -> Dialogue:
+        """Return a new session in place of a kept one that has turned out dead, out of turn.
+
+        Raises:
+            TransientDeliveryError: if no session can be opened now, and none is open.
+        """
+        self._opening += 1
+        return await self._open_one(progress) or await self.borrow(progress)
+
+    def refused(self, session: Dialogue) -> bool:
+        """Learn that the relay wants this session no more; return whether there are others."""
+        self._open.discard(session)
+        return self._learn_limit(self._counted)
 
     def give_back(self, session: Dialogue) -> None:
         """Keep a session for the next message; or retire it, if it has done enough."""
-        used_up = session.deliveries >= self._deliveries_per_session
-        if self._closed or used_up or not session.usable:
+        if self._closed or not session.usable or self._is_worn(session):
             self._retire(session)
             return
+        if not session.reused and session.deliveries:
+            self._limit.granted()
+        session.reused = True
         session.idle_since = asyncio.get_running_loop().time()
         self._kept.append(session)
+        self._serve_line()
         self._plan_sweep()
 
     async def close(self) -> None:
@@ -62,10 +101,85 @@ class SessionPool:
         if self._retiring:
             await asyncio.wait([session.closed for session in self._retiring])
 
+    @property
+    def _counted(self) -> int:
+        return len(self._open) + self._opening
+
+    async def _turn(self) -> Dialogue | None:
+        """Wait in line for a kept session, or for leave to open one, which counts from then on."""
+        turn: asyncio.Future[Dialogue | None] = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        self._serve_line()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._hand_on(turn.result())
+            raise
+
+    def _hand_on(self, session: Dialogue | None) -> None:
+        if session is not None:
+            self.give_back(session)
+        else:
+            self._opening -= 1
+            self._serve_line()
+
+    def _serve_line(self) -> None:
+        while self._line:
+            if self._line[0].done():  # cancelled
+                self._line.popleft()
+                continue
+            session = self._take_kept()
+            if session is None:
+                if not self._limit.admits(self._counted, asyncio.get_running_loop().time()):
+                    return
+                self._opening += 1
+            self._line.popleft().set_result(session)
+
+    def _take_kept(self) -> Dialogue | None:
+        while self._kept:
+            session = self._kept.pop()
+            if session.usable and not self._is_worn(session):
+                return session
+            self._retire(session)
+        return None
+
+    async def _open_one(self, progress: Progress) -> Dialogue | None:
+        """Open a session that counts already; None if the relay wants no more than the others."""
+        try:
+            session = await self._connector.open(progress)
+        except BaseException as error:
+            self._opening -= 1
+            crowded = isinstance(error, SessionUnusable) and error.crowded
+            settled = crowded and self._learn_limit(self._counted)
+            self._serve_line()
+            if settled:
+                return None
+            raise
+        self._opening -= 1
+        self._open.add(session)
+        session.closed.add_done_callback(lambda _: self._forget(session))
+        return session
+
+    def _learn_limit(self, others: int) -> bool:
+        """Learn that one session more than these is too many; return whether there are any."""
+        if others:
+            self._limit.refused(others, asyncio.get_running_loop().time())
+        return bool(others)
+
+    def _forget(self, session: Dialogue) -> None:
+        self._open.discard(session)
+        self._retiring.discard(session)
+        self._serve_line()
+
+    def _is_worn(self, session: Dialogue) -> bool:
+        age = asyncio.get_running_loop().time() - session.opened_at
+        return session.deliveries >= self._deliveries_per_session or age >= self._age_limit
+
     def _retire(self, session: Dialogue) -> None:
-        self._retiring.add(session)
-        session.closed.add_done_callback(lambda _: self._retiring.discard(session))
-        session.retire(_GRACE)
+        if not session.closed.done():
+            self._retiring.add(session)
+            session.retire(_GRACE)
 
     def _plan_sweep(self) -> None:
         if self._sweep is None and self._kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -46,3 +47,16 @@ class SmtpRelay:
         """Whether TLS begins with the first byte."""
         automatic = self.tls is TlsMode.AUTO and self.port == IMPLICIT_TLS_PORT
         return automatic or self.tls is TlsMode.IMPLICIT
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What we say when we log in, in the forms in which the relay may repeat it."""
+        if self.username is None:
+            return ()
+        name, password = self.username, self.password or ""
+        said = (name, password, f"\0{name}\0{password}")
+        return (
+            name,
+            password,
+            *(base64.b64encode(part.encode(errors="replace")).decode() for part in said),
+        )

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from pinguin_core.errors import DeliveryError, PermanentDeliveryError, TransientDeliveryError
+from pinguin_core.errors import (
+    DeliveryError,
+    PermanentDeliveryError,
+    ProviderMisconfigured,
+    TransientDeliveryError,
+)
 from pinguin_core.masking import scrub
 
 CLOSING: Final = 421
@@ -30,6 +35,8 @@ class Phase(Enum):
     AUTH = "AUTH"
     RSET = "RSET"
     MAIL = "MAIL"
+    MAIL_UTF8 = "MAIL with SMTPUTF8"
+    """The recipient's address needs that (RFC 6531), ours does not."""
     RCPT = "RCPT"
     DATA = "DATA"
     CONTENT = "message content"
@@ -42,9 +49,27 @@ class Verdict(Enum):
 
     ACCEPTED = auto()
     RETRY = auto()
+    OUTAGE = auto()
+    """Retry; the relay would take no other message now either."""
     FAIL = auto()
     CONFIGURATION = auto()
     """The relay objects to us, not to the message: an operator must act, then it can be sent."""
+    CROWDED = auto()
+    """An outage; but if other sessions are open, the relay may only want no more than those."""
+
+
+class SessionUnusable(TransientDeliveryError):
+    """The message was not handed over in this session, but it may be in another.
+
+    Attributes:
+        ended: the session is over: lost, silent, or ended by the relay (421).
+        crowded: the relay may want no more sessions than there are.
+    """
+
+    def __init__(self, reason: str, *, code: str = "", ended: bool, crowded: bool) -> None:
+        super().__init__(reason, code=code, of_provider=True)
+        self.ended = ended
+        self.crowded = crowded
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +92,41 @@ class Reply:
         return " ".join(filter(None, lines))
 
 
-_ANY_REFUSAL: Final = {"4": Verdict.RETRY, "5": Verdict.RETRY}
-_MESSAGE: Final = {"4": Verdict.RETRY, "5": Verdict.FAIL, "530": Verdict.CONFIGURATION}
-_US: Final = {"4": Verdict.RETRY, "5": Verdict.CONFIGURATION}
+_ANY_REFUSAL: Final = {"4": Verdict.OUTAGE, "5": Verdict.OUTAGE}
+_TOO_MANY: Final = {"421": Verdict.CROWDED, "4.3.2": Verdict.CROWDED, "4.7": Verdict.CROWDED}
+_US: Final = {"4": Verdict.OUTAGE, "5": Verdict.CONFIGURATION, **_TOO_MANY}
+_MESSAGE: Final = {
+    "4": Verdict.RETRY,
+    "454": Verdict.OUTAGE,
+    "4.3.2": Verdict.CROWDED,
+    "5": Verdict.FAIL,
+    "530": Verdict.CONFIGURATION,
+    "5.4.5": Verdict.CONFIGURATION,  # so says Gmail when the account's limit for the day is reached
+}
+# Once the recipient is accepted, the state of the mail system (RFC 3463 3.4) is the relay's own.
+_CONTENT: Final = {**_MESSAGE, "4.3": Verdict.OUTAGE}
+
+_MAIL: Final = {
+    "2": Verdict.ACCEPTED,
+    **_US,
+    "552": Verdict.FAIL,
+    "5.2.3": Verdict.FAIL,
+    "5.3.4": Verdict.FAIL,
+}
 
 VERDICTS: Final[Mapping[Phase, Mapping[str, Verdict]]] = {
-    Phase.CONNECT: _ANY_REFUSAL,
-    Phase.EHLO: _ANY_REFUSAL,
-    Phase.STARTTLS: _ANY_REFUSAL,
+    Phase.CONNECT: {**_ANY_REFUSAL, **_TOO_MANY},
+    Phase.EHLO: {**_ANY_REFUSAL, **_TOO_MANY},
+    Phase.STARTTLS: {**_ANY_REFUSAL, **_TOO_MANY},
     Phase.AUTH: _US,
     Phase.RSET: {"2": Verdict.ACCEPTED, **_ANY_REFUSAL},
-    Phase.MAIL: {"2": Verdict.ACCEPTED, **_US},
+    Phase.MAIL: _MAIL,
+    Phase.MAIL_UTF8: {
+        **_MAIL,
+        "555": Verdict.FAIL,
+        "5.5.4": Verdict.FAIL,
+        "5.6.7": Verdict.FAIL,
+    },
     Phase.RCPT: {
         "2": Verdict.ACCEPTED,
         **_MESSAGE,
@@ -85,10 +134,11 @@ VERDICTS: Final[Mapping[Phase, Mapping[str, Verdict]]] = {
         "5.1": Verdict.FAIL,
         "5.2.1": Verdict.FAIL,
         "5.2.2": Verdict.RETRY,
+        "5.3.4": Verdict.FAIL,
     },
-    Phase.DATA: {"3": Verdict.ACCEPTED, **_MESSAGE},
-    Phase.CONTENT: _MESSAGE,
-    Phase.END: {"2": Verdict.ACCEPTED, **_MESSAGE},
+    Phase.DATA: {"3": Verdict.ACCEPTED, **_CONTENT},
+    Phase.CONTENT: _CONTENT,
+    Phase.END: {"2": Verdict.ACCEPTED, **_CONTENT},
 }
 """For each phase, verdicts by enhanced code, its first two parts, code, or the code's first digit:
 the first of these that is there counts. None of them there: the relay is out of step."""
@@ -102,9 +152,14 @@ def judge(phase: Phase, reply: Reply) -> Verdict | None:
     return next((VERDICTS[phase][key] for key in keys if key in VERDICTS[phase]), None)
 
 
+def code(reply: Reply) -> str:
+    """Name a reply's codes, as in `450 4.2.1`."""
+    return " ".join(filter(None, (str(reply.code), reply.enhanced)))
+
+
 def quoted(reply: Reply, hide: Iterable[str] = ()) -> str:
     """Repeat a reply in a form that may be kept and shown; what is in `hide` is left out."""
-    return " ".join(filter(None, (str(reply.code), reply.enhanced, scrub(reply.words, hide))))
+    return " ".join(filter(None, (code(reply), scrub(reply.words, hide))))
 
 
 def refusal(phase: Phase, reply: Reply, hide: Iterable[str] = ()) -> DeliveryError:
@@ -113,21 +168,68 @@ def refusal(phase: Phase, reply: Reply, hide: Iterable[str] = ()) -> DeliveryErr
     What is in `hide` is not repeated, should the relay repeat it.
     """
     said = quoted(reply, hide)
-    match judge(phase, reply):
+    verdict = judge(phase, reply)
+    if reply.code == CLOSING or verdict is Verdict.CROWDED:
+        return SessionUnusable(
+            f"SMTP {phase.value}: {said}",
+            code=code(reply),
+            ended=reply.code == CLOSING,
+            crowded=verdict is Verdict.CROWDED,
+        )
+    match verdict:
         case Verdict.FAIL:
-            return PermanentDeliveryError(f"SMTP {phase.value}: {said}")
-        case Verdict.RETRY:
-            return trouble(phase, said, in_doubt=False)
+            return PermanentDeliveryError(f"SMTP {phase.value}: {said}", code=code(reply))
+        case Verdict.RETRY | Verdict.OUTAGE:
+            of_relay = verdict is Verdict.OUTAGE
+            return _transient(phase, said, code=code(reply), of_provider=of_relay)
         case Verdict.CONFIGURATION:
-            return trouble(phase, f"{said} (check the relay's configuration)", in_doubt=False)
+            problem = f"{said} (check the relay's configuration)"
+            return misconfigured(phase, problem, code=code(reply))
         case _:
-            return trouble(phase, f"unexpected reply {said}")
+            in_doubt = phase is Phase.END
+            problem = f"unexpected reply {said}"
+            return _transient(
+                phase, problem, code=code(reply), ambiguous=in_doubt, of_provider=True
+            )
 
 
-def trouble(phase: Phase, problem: str, *, in_doubt: bool = True) -> TransientDeliveryError:
-    """Return the error for what went wrong in a phase, so that it must be tried again.
+def trouble(phase: Phase, problem: str) -> TransientDeliveryError:
+    """Return the error for a connection that broke, or a time that ran out, in a phase.
 
-    It is ambiguous after the final dot, unless the relay's answer leaves no doubt.
+    It is ambiguous after the final dot. It is the relay's trouble, whatever the message.
     """
-    ambiguous = in_doubt and phase is Phase.END
-    return TransientDeliveryError(f"SMTP {phase.value}: {problem}", ambiguous=ambiguous)
+    if phase is Phase.END:
+        return _transient(phase, problem, ambiguous=True, of_provider=True)
+    return SessionUnusable(f"SMTP {phase.value}: {problem}", ended=True, crowded=False)
+
+
+def too_large(size: int, limit: int) -> PermanentDeliveryError:
+    """Return the error for a message that a relay has said that it does not take (RFC 1870)."""
+    return PermanentDeliveryError(
+        f"SMTP {Phase.MAIL.value}: not sent: the message has {size} bytes, and the relay takes at"
+        f" most {limit}"
+    )
+
+
+def not_in_ascii(*, ours: bool) -> DeliveryError:
+    """Return the error for an address that needs SMTPUTF8 at a relay without (RFC 6531).
+
+    If it is our own, the message is not at fault.
+    """
+    problem = "is not ASCII before the @, and the relay does not offer SMTPUTF8"
+    if ours:
+        return misconfigured(Phase.MAIL, f"the sender's address {problem}")
+    return PermanentDeliveryError(f"SMTP {Phase.MAIL.value}: the recipient's address {problem}")
+
+
+def misconfigured(phase: Phase, problem: str, *, code: str = "") -> ProviderMisconfigured:
+    """Return the error for what an operator must mend."""
+    return ProviderMisconfigured(f"SMTP {phase.value}: {problem}", code=code)
+
+
+def _transient(
+    phase: Phase, problem: str, *, code: str = "", ambiguous: bool = False, of_provider: bool
+) -> TransientDeliveryError:
+    return TransientDeliveryError(
+        f"SMTP {phase.value}: {problem}", code=code, ambiguous=ambiguous, of_provider=of_provider
+    )

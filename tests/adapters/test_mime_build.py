@@ -32,11 +32,15 @@ TO = EmailAddress("ada@example.com")
 ID = NotificationId("notif-1")
 
 ATOM = string.ascii_letters + string.digits + "!#$%&'*+/=?^_`{|}~-"
-ATOMS = st.lists(st.text(ATOM, min_size=1, max_size=30), min_size=1, max_size=2).map(".".join)
+ATOMS = (
+    st.lists(st.text(ATOM, min_size=1, max_size=30), min_size=1, max_size=2)
+    .map(".".join)
+    .filter(lambda local: "?=" not in local)
+)
 ENCODED_WORDS = st.sampled_from(
     ["=?utf-8?q?a=2C_b=40c?=", "=?utf-8?b?QQ==?=", "=?us-ascii?q?=0D=0ABcc:_x?=", "=?", "?="]
 )
-LOCAL_PARTS = st.one_of(ATOMS, ENCODED_WORDS.filter(lambda word: ":" not in word and word != ""))
+LOCAL_PARTS = st.one_of(ATOMS, st.sampled_from(["=?", "?=", "=?utf-8?q?="]))
 DOMAINS = st.sampled_from(
     [
         "example.com",
@@ -86,11 +90,10 @@ def decoded_body(message: email.message.Message) -> bytes:
 
 
 @given(to=ADDRESSES, subject=SUBJECTS, body=BODIES)
-@example(to=EmailAddress("=?utf-8?q?a=2C_b=40c?=@example.com"), subject="", body=".")
 @example(to=TO, subject="=?UTF-8?Q?x=0D=0ABcc:_a@b?=", body="Hello")
 def test_any_email_arrives_as_it_was_written(to: EmailAddress, subject: str, body: str) -> None:
     data = build(Email(to, subject, body))
-    ascii_to = mime.ascii_address(to)
+    ascii_to = mime.wire_address(to)
 
     parsed = modern(data)
     assert parsed.keys() == FIELDS
@@ -102,8 +105,7 @@ def test_any_email_arrives_as_it_was_written(to: EmailAddress, subject: str, bod
     old = email.message_from_bytes(data)
     assert old.keys() == FIELDS
     assert str(make_header(decode_header(old["Subject"]))) == subject
-    ((name, spec),) = getaddresses([old["To"]])
-    assert (name, spec.replace('"', "").replace("\\", "")) == ("", ascii_to)
+    assert getaddresses([old["To"]]) == [("", ascii_to)]
     assert decoded_body(old) == normalised(body)
 
 
@@ -183,10 +185,17 @@ def test_international_domains_travel_in_ascii() -> None:
     assert b"Message-ID: <notif-1@xn--strae-oqa.example>\r\n" in data
 
 
+def test_what_stands_before_the_at_stays_as_it_is() -> None:
+    """In UTF-8 (RFC 6532); the rest of the message is ASCII all the same."""
+    data = build(Email(EmailAddress("zoë@bücher.example"), "Grüße", "Schön"))
+    assert "To: zoë@xn--bcher-kva.example\r\n".encode() in data
+    assert data.replace("zoë".encode(), b"").isascii()
+
+
 @pytest.mark.parametrize("domain", ["a\u0301\u0301.例え\u0640", "①⑴.example", "\u0301a.example"])
 def test_a_domain_that_has_no_ascii_form_is_refused(domain: str) -> None:
     with pytest.raises(InvalidValue, match="valid internationalised domain"):
-        mime.ascii_address(EmailAddress(f"ada@{domain}"))
+        mime.wire_address(EmailAddress(f"ada@{domain}"))
 
 
 def test_the_date_is_the_one_given() -> None:

@@ -50,7 +50,7 @@ async def test_an_email_arrives() -> None:
     parsed = email.message_from_bytes(message.content, policy=email.policy.default)
     assert parsed["Subject"] == EMAIL.subject
     assert body_of(message.content) == "It is on its way.\r\n"
-    assert receipt == Receipt("<notif-1@mail.example.com>")
+    assert receipt == Receipt("<notif-1@mail.example.com>", "250 2.0.0", "queued")
     assert parsed["Message-ID"] == receipt.provider_message_id
 
 

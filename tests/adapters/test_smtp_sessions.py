@@ -2,14 +2,21 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import TypeAlias
 
 import pytest
+from support.limited_smtp import LimitedSmtp
 from support.mailing import CONNECT, send, sender_to
 from support.patience import jump, patient
-from support.scripted_smtp import AndHangUp, Answer, ScriptedSmtp, Silence
+from support.scripted_smtp import AndHangUp, Answer, BreakingOff, ScriptedSmtp, Silence
 
+from pinguin_adapters.smtp_sender.progress import Progress
 from pinguin_core import DeliveryError, TransientDeliveryError
 
+Offered: TypeAlias = tuple[str, ...]
+EITHER_WAY = pytest.mark.parametrize(
+    "offers", [(), ("PIPELINING",)], ids=["one at a time", "pipelined"]
+)
 MESSAGE = ["MAIL", "RCPT", "DATA"]
 
 
@@ -53,6 +60,105 @@ async def test_an_idle_session_is_given_up() -> None:
         await server.gone()
 
 
+@patient
+async def test_a_session_is_given_up_at_a_certain_age() -> None:
+    age_limit, idle_limit = timedelta(minutes=7), timedelta(minutes=5)
+    async with (
+        ScriptedSmtp() as server,
+        sender_to(server, age_limit=age_limit, idle_limit=idle_limit) as sender,
+    ):
+        await send(sender)
+        jump(age_limit * 0.6)
+        await send(sender)
+        assert server.sessions == 1
+        jump(age_limit * 0.5)
+        await send(sender)
+        assert server.sessions == 2
+    assert server.verbs(session=1) == ["EHLO", *MESSAGE * 2, "QUIT"]
+
+
+@EITHER_WAY
+@patient
+async def test_a_relay_s_limit_of_messages_costs_nothing(offers: Offered) -> None:
+    async with LimitedSmtp(per_session=3, extensions=offers) as server, sender_to(server) as sender:
+        for _ in range(10):
+            await send(sender)
+    assert server.sessions == 4
+    assert len(server.messages) == 10
+
+
+@pytest.mark.parametrize("most", [1, 4])
+@patient
+async def test_a_relay_that_ends_idle_sessions_costs_nothing(most: int) -> None:
+    async with ScriptedSmtp() as server, sender_to(server, max_sessions=most) as sender:
+        for times in (1, 2):
+            await asyncio.gather(*(send(sender) for _ in range(8)))
+            server.say_to_all("421 4.4.2 idle for too long")
+            server.hang_up()
+            assert len(server.messages) == 8 * times
+        await send(sender)
+
+
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize(
+    "answer", ["421 4.3.2 shutting down", Silence.HANG_UP, BreakingOff("250 o")], ids=str
+)
+@EITHER_WAY
+@patient
+async def test_a_kept_session_may_end_in_any_phase_before_the_dot(
+    verb: str, answer: Answer, offers: tuple[str, ...]
+) -> None:
+    async with ScriptedSmtp(extensions=offers) as server, sender_to(server) as sender:
+        await send(sender)
+        server.script[verb] = [answer]
+        await send(sender)
+    assert len(server.messages) == 2
+    assert server.sessions == 2
+
+
+@EITHER_WAY
+@patient
+async def test_a_kept_session_that_is_ended_instead_of_taking_the_message_is_replaced(
+    offers: tuple[str, ...],
+) -> None:
+    """421 after the dot says that the message was not taken."""
+    async with ScriptedSmtp(extensions=offers) as server, sender_to(server) as sender:
+        await send(sender)
+        server.script["END"] = ["421 4.3.2 shutting down"]
+        assert (await send(sender)).code == "250 2.0.0"
+    assert server.sessions == 2
+
+
+@EITHER_WAY
+@patient
+async def test_a_kept_session_that_is_lost_after_the_dot_is_not_replaced(
+    offers: tuple[str, ...],
+) -> None:
+    """The message may have been taken; only the dispatcher may decide to send it again."""
+    async with ScriptedSmtp(extensions=offers) as server, sender_to(server) as sender:
+        await send(sender)
+        server.script["END"] = [Silence.HANG_UP]
+        with pytest.raises(TransientDeliveryError) as caught:
+            await send(sender)
+    assert caught.value.ambiguous
+    assert server.sessions == 1
+
+
+@pytest.mark.parametrize("reply", ["450 4.2.1 greylisted", "550 5.1.1 no such user"])
+@EITHER_WAY
+@patient
+async def test_a_refusal_stands_though_the_kept_session_ends_with_it(
+    reply: str, offers: tuple[str, ...]
+) -> None:
+    async with ScriptedSmtp(extensions=offers) as server, sender_to(server) as sender:
+        await send(sender)
+        server.script["RCPT"] = [f"{reply}\r\n421 4.7.0 and good-bye"]
+        with pytest.raises(DeliveryError, match=reply):
+            await send(sender)
+        await send(sender)
+    assert server.sessions == 2
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -64,9 +170,12 @@ async def test_an_idle_session_is_given_up() -> None:
     ],
     ids=str,
 )
+@EITHER_WAY
 @patient
-async def test_a_kept_session_that_turns_out_dead_is_replaced_silently(answer: Answer) -> None:
-    async with ScriptedSmtp() as server, sender_to(server) as sender:
+async def test_a_kept_session_that_turns_out_dead_is_replaced_silently(
+    answer: Answer, offers: tuple[str, ...]
+) -> None:
+    async with ScriptedSmtp(extensions=offers) as server, sender_to(server) as sender:
         await send(sender)
         server.script["MAIL"] = [answer]
         await send(sender)
@@ -96,6 +205,23 @@ async def test_a_relay_that_says_more_than_it_was_asked_is_left() -> None:
     assert server.sessions == 2
 
 
+@pytest.mark.parametrize("words", ["421 4.4.2 idle for too long", "250 hello", "x" * 100_000])
+@pytest.mark.parametrize("most", [1, 4])
+@patient
+async def test_a_relay_that_talks_to_an_idle_session_is_left_at_once(words: str, most: int) -> None:
+    """It might go on for ever; what it says is not kept."""
+    async with (
+        ScriptedSmtp() as server,
+        sender_to(server, max_sessions=most, idle_limit=timedelta(hours=1)) as sender,
+    ):
+        await asyncio.gather(*(send(sender) for _ in range(4)))
+        server.say_to_all(words)
+        await server.gone()
+        assert (await send(sender)).code == "250 2.0.0"
+    assert server.sessions == most + 1
+    assert "QUIT" not in server.verbs(session=1)
+
+
 @patient
 async def test_a_kept_session_that_has_gone_silent_costs_no_more_than_a_connection() -> None:
     async with ScriptedSmtp() as server, sender_to(server) as sender:
@@ -109,9 +235,10 @@ async def test_a_kept_session_that_has_gone_silent_costs_no_more_than_a_connecti
     assert server.sessions == 2
 
 
+@EITHER_WAY
 @patient
-async def test_a_fresh_session_that_fails_is_not_replaced() -> None:
-    async with ScriptedSmtp() as server, sender_to(server) as sender:
+async def test_a_fresh_session_that_fails_is_not_replaced(offers: Offered) -> None:
+    async with ScriptedSmtp(extensions=offers) as server, sender_to(server) as sender:
         server.script["MAIL"] = ["421 4.7.0 too busy"] * 2
         with pytest.raises(TransientDeliveryError, match=r"MAIL: 421 4\.7\.0 too busy"):
             await send(sender)
@@ -132,9 +259,12 @@ async def test_after_a_refusal_the_session_begins_anew(verb: str) -> None:
 
 
 @pytest.mark.parametrize("answer", ["502 5.5.1 what?", Silence.HANG_UP])
+@EITHER_WAY
 @patient
-async def test_a_session_that_does_not_begin_anew_is_replaced(answer: Answer) -> None:
-    async with ScriptedSmtp() as server, sender_to(server) as sender:
+async def test_a_session_that_does_not_begin_anew_is_replaced(
+    answer: Answer, offers: tuple[str, ...]
+) -> None:
+    async with ScriptedSmtp(extensions=offers) as server, sender_to(server) as sender:
         server.script.update(RCPT=["550 5.1.1 no"], RSET=[answer])
         with pytest.raises(DeliveryError):
             await send(sender)
@@ -143,9 +273,15 @@ async def test_a_session_that_does_not_begin_anew_is_replaced(answer: Answer) ->
 
 
 @pytest.mark.parametrize("verb", ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "END"])
+@EITHER_WAY
 @patient
-async def test_cancelling_drops_the_session_and_nothing_else(verb: str) -> None:
-    async with ScriptedSmtp() as server, sender_to(server, max_sessions=1) as sender:
+async def test_cancelling_drops_the_session_and_nothing_else(
+    verb: str, offers: tuple[str, ...]
+) -> None:
+    async with (
+        ScriptedSmtp(extensions=offers) as server,
+        sender_to(server, max_sessions=1) as sender,
+    ):
         server.script[verb] = [Silence.HANG]
         sending = asyncio.create_task(send(sender))
         await server.reached(verb)
@@ -169,6 +305,26 @@ async def test_those_who_wait_for_a_session_can_be_cancelled() -> None:
         errors = await asyncio.gather(first, second, return_exceptions=True)
         assert [type(error) for error in errors] == [asyncio.CancelledError] * 2
     assert len(server.messages) == 1
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@patient
+async def test_whose_turn_it_is_may_be_cancelled_in_that_moment(*, kept: bool) -> None:
+    """What they were about to get, a kept session or leave to open one, goes to the next."""
+    async with ScriptedSmtp() as server, sender_to(server, max_sessions=1) as sender:
+        pool = sender._pool
+        session = await pool.borrow(Progress())
+        waiting = asyncio.create_task(pool.borrow(Progress()))
+        await asyncio.sleep(0)
+        if kept:
+            pool.give_back(session)
+            waiting.cancel()
+        else:
+            session.closed.add_done_callback(lambda _: waiting.cancel())
+            session.abort()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await send(sender)
 
 
 @patient

@@ -4,20 +4,22 @@ import asyncio
 import socket
 import ssl
 import warnings
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import trustme
+from support.certificates import certified, expired, self_signed
 from support.mailing import OPERATION, TO, send, sender_to
 from support.patience import jump, patient
 from support.scripted_smtp import ScriptedSmtp, Silence
+from support.tcp_proxy import TcpProxy
 
 from pinguin_adapters.smtp_sender import SmtpRelay, TlsMode
-from pinguin_adapters.smtp_sender.connecting import may_log_in
-from pinguin_core import Email, TransientDeliveryError
+from pinguin_adapters.smtp_sender.login import may_log_in
+from pinguin_core import Email, ProviderMisconfigured, TransientDeliveryError
 
 LOGIN = {"username": "postmaster", "password": "correct horse"}
 OFFERS = ("STARTTLS", "AUTH PLAIN LOGIN")
@@ -32,12 +34,6 @@ def authority() -> trustme.CA:
 def ca_file(authority: trustme.CA) -> Iterator[Path]:
     with authority.cert_pem.tempfile() as path:
         yield Path(path)
-
-
-def certified(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
-    return context
 
 
 def own_address() -> str:
@@ -74,6 +70,22 @@ async def test_a_large_message_arrives_whole_through_tls(
         await send(sender)
     assert len(server.messages[0].content) > 4_000_000
     assert server.sessions == 1
+
+
+@patient
+async def test_a_dot_that_never_left_is_not_ambiguous_behind_tls_either(
+    authority: trustme.CA, ca_file: Path
+) -> None:
+    email = Email(TO, "Hi", ("x" * 78 + "\n") * 200_000)
+    server = ScriptedSmtp({"DATA": [Silence.STOP_READING]}, OFFERS, tls=certified(authority))
+    async with server, sender_to(server, ca_file=ca_file) as sender:
+        sending = asyncio.create_task(send(sender, email))
+        await server.reached("DATA")
+        jump(OPERATION)
+        with pytest.raises(TransientDeliveryError) as caught:
+            await sending
+    assert caught.value.reason == "SMTP message content: timed out"
+    assert not caught.value.ambiguous
 
 
 @pytest.mark.parametrize("verb", ["MAIL", "DATA", "END"])
@@ -189,28 +201,111 @@ def test_only_loopback_addresses_are_this_machine(*, peer: str, here: bool) -> N
     assert may_log_in(encrypted=True, peer=peer)
 
 
+@pytest.fixture(scope="module")
+def bad_certificates(
+    authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, ssl.SSLContext]:
+    """Certificates by what OpenSSL says of them."""
+    return {
+        "unable to get local issuer certificate": certified(trustme.CA()),
+        "not valid for '127.0.0.1'": certified(authority, "other.example.com"),
+        "certificate has expired": expired(authority),
+        "self-signed certificate": self_signed(tmp_path_factory.mktemp("certificates")),
+    }
+
+
 @pytest.mark.parametrize("tls", [TlsMode.AUTO, TlsMode.STARTTLS, TlsMode.IMPLICIT])
 @pytest.mark.parametrize(
-    ("name", "known", "words"),
+    "words",
     [
-        ("127.0.0.1", False, "unable to get local issuer certificate"),
-        ("other.example.com", True, "not valid for '127.0.0.1'"),
+        "unable to get local issuer certificate",
+        "not valid for '127.0.0.1'",
+        "certificate has expired",
+        "self-signed certificate",
     ],
-    ids=["unknown authority", "wrong name"],
 )
 @patient
 async def test_a_bad_certificate_ends_it(
-    *, tls: TlsMode, name: str, known: bool, words: str, authority: trustme.CA, ca_file: Path
+    tls: TlsMode, words: str, bad_certificates: dict[str, ssl.SSLContext], ca_file: Path
 ) -> None:
     """Neither the password nor the message leaves, and nothing falls back to clear text."""
-    context = certified(authority if known else trustme.CA(), name)
+    context = bad_certificates[words]
     server = ScriptedSmtp(extensions=OFFERS, tls=context, implicit=tls is TlsMode.IMPLICIT)
     async with server, sender_to(server, tls=tls, ca_file=ca_file, **LOGIN) as sender:
-        with pytest.raises(TransientDeliveryError) as caught:
+        with pytest.raises(ProviderMisconfigured) as caught:
             await send(sender)
     assert "the relay's certificate was not accepted: " in caught.value.reason
-    assert words in caught.value.reason
+    assert words in caught.value.reason.replace("self signed", "self-signed")
     assert not {"AUTH", "MAIL"} & set(server.verbs())
+
+
+def strip(said: bytes) -> bytes:
+    return said.replace(b"250-STARTTLS\r\n", b"")
+
+
+def deface(said: bytes) -> bytes:
+    return said.replace(b"STARTTLS", b"XXXXXXXA")
+
+
+def refuse(said: bytes) -> bytes:
+    return said.replace(b"220 go ahead", b"454 4.7.0 TLS not available")
+
+
+@asynccontextmanager
+async def in_between(
+    forge: Callable[[bytes], bytes], authority: trustme.CA, host: str = "127.0.0.1"
+) -> AsyncIterator[tuple[ScriptedSmtp, TcpProxy]]:
+    """A relay that offers TLS, and somebody on the way to it who forges what it says."""
+    async with ScriptedSmtp(extensions=OFFERS, tls=certified(authority)) as relay:
+        proxy = TcpProxy(relay.host, relay.port, listen=host, forge=forge)
+        await proxy.open()
+        yield relay, proxy
+        await proxy.close()
+
+
+@pytest.mark.parametrize("forge", [strip, deface, refuse])
+@patient
+async def test_who_hides_starttls_on_the_way_gets_nothing(
+    forge: Callable[[bytes], bytes], authority: trustme.CA, ca_file: Path
+) -> None:
+    """Where it is required: neither a password nor a message."""
+    async with (
+        in_between(forge, authority) as (relay, way),
+        sender_to(way, tls=TlsMode.STARTTLS, ca_file=ca_file, **LOGIN) as sender,
+    ):
+        with pytest.raises(TransientDeliveryError, match=r"^SMTP STARTTLS: ") as caught:
+            await send(sender)
+    assert isinstance(caught.value, ProviderMisconfigured) == (forge is not refuse)
+    assert not {"AUTH", "MAIL"} & set(relay.verbs())
+
+
+@pytest.mark.parametrize("forge", [strip, deface, refuse])
+@patient
+async def test_who_hides_starttls_on_the_way_gets_no_password(
+    forge: Callable[[bytes], bytes], authority: trustme.CA, ca_file: Path
+) -> None:
+    """Where it is used when offered: without a login that is as safe as it gets."""
+    async with (
+        in_between(forge, authority, own_address()) as (relay, way),
+        sender_to(way, ca_file=ca_file, **LOGIN) as sender,
+    ):
+        with pytest.raises(TransientDeliveryError, match=r"^SMTP (AUTH: refused by us|STARTTLS): "):
+            await send(sender)
+    assert not {"AUTH", "MAIL"} & set(relay.verbs())
+
+
+@patient
+async def test_what_was_offered_in_clear_counts_for_nothing_in_tls(
+    authority: trustme.CA, ca_file: Path
+) -> None:
+    in_clear = "250-relay\r\n250-STARTTLS\r\n250-PIPELINING\r\n250 SIZE 10"
+    server = ScriptedSmtp({"EHLO": [in_clear]}, ("AUTH PLAIN", "SIZE"), tls=certified(authority))
+    async with server, sender_to(server, ca_file=ca_file) as sender:
+        await send(sender)
+    assert server.messages[0].encrypted
+    assert any(
+        command.endswith(f"SIZE={len(server.messages[0].content)}") for _, command in server.log
+    )
 
 
 @patient

@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 from support.scripted_smtp import ScriptedSmtp
+from support.tcp_proxy import TcpProxy
 
 from pinguin_adapters.smtp_sender import SmtpRelay, SmtpSender
-from pinguin_core import Email, EmailAddress, NotificationId, Receipt
+from pinguin_core import Email, EmailAddress, NotificationId, Receipt, Sender
 from pinguin_core.testing.fakes import NOON
 
 FROM: Final = EmailAddress("pinguin@mail.example.com")
@@ -18,7 +19,7 @@ CONNECT: Final = timedelta(seconds=5)
 OPERATION: Final = timedelta(seconds=30)
 
 
-def sender_to(server: ScriptedSmtp, **options: Any) -> SmtpSender:
+def sender_to(server: ScriptedSmtp | TcpProxy, **options: Any) -> SmtpSender:
     """A sender whose relay is this server; options are those of relay and sender."""
     relay_options = {
         name: options.pop(name)
@@ -30,6 +31,6 @@ def sender_to(server: ScriptedSmtp, **options: Any) -> SmtpSender:
     return SmtpSender(relay, from_address=FROM, **options)
 
 
-async def send(sender: SmtpSender, email: Email = EMAIL, name: str = "notif-1") -> Receipt:
+async def send(sender: Sender[Email], email: Email = EMAIL, name: str = "notif-1") -> Receipt:
     """Send with a fixed date."""
     return await sender.send(email, id=NotificationId(name), date=NOON)

@@ -32,7 +32,29 @@ class AndHangUp:
     answer: str
 
 
-Answer: TypeAlias = str | AndHangUp | Silence
+@dataclass(frozen=True)
+class BreakingOff:
+    """Gives the beginning of an answer, and hangs up before the end of its line."""
+
+    beginning: str
+
+
+@dataclass(frozen=True)
+class Flood:
+    """Says the same again and again, until the other side has hung up."""
+
+    piece: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """Gives an answer once the test says so."""
+
+    answer: str
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+Answer: TypeAlias = str | AndHangUp | BreakingOff | Flood | Held | Silence
 
 _DEFAULTS: Final[dict[str, str]] = {
     "CONNECT": "220 scripted ready",
@@ -67,6 +89,7 @@ class ScriptedSmtp:
         script: answers by verb; `CONNECT` is the greeting, `END` follows the final dot.
         extensions: what EHLO offers.
         interjection: what it says before it stops reading in the middle of a message.
+        without_recipient: what came after DATA though no recipient was accepted.
         log: every command with its session's number, in order of arrival.
     """
 
@@ -79,6 +102,7 @@ class ScriptedSmtp:
     host: str = "127.0.0.1"
     log: list[tuple[int, str]] = field(default_factory=list)
     messages: list[Received] = field(default_factory=list)
+    without_recipient: list[bytes] = field(default_factory=list)
     sessions: int = 0
     open_sessions: int = 0
     most_open_sessions: int = 0
@@ -86,6 +110,7 @@ class ScriptedSmtp:
         default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(0))
     )
     _sessions: set[asyncio.Task[None]] = field(default_factory=set)
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
@@ -103,6 +128,11 @@ class ScriptedSmtp:
         """End all sessions at once."""
         for session in self._sessions:
             session.cancel()
+
+    def say_to_all(self, words: str) -> None:
+        """Say something in all sessions that nobody asked for."""
+        for writer in self._writers:
+            writer.write(words.encode() + b"\r\n")
 
     async def gone(self) -> None:
         """Wait until all sessions have ended."""
@@ -123,6 +153,7 @@ class ScriptedSmtp:
         task = asyncio.current_task()
         assert task is not None
         self._sessions.add(task)
+        self._writers.add(writer)
         self.sessions += 1
         self.open_sessions += 1
         self.most_open_sessions = max(self.most_open_sessions, self.open_sessions)
@@ -133,9 +164,10 @@ class ScriptedSmtp:
         finally:
             self.open_sessions -= 1
             self._sessions.discard(task)
+            self._writers.discard(writer)
             writer.transport.abort()
 
-    def next_answer(self, verb: str) -> Answer:
+    def next_answer(self, verb: str, session: int) -> Answer:
         """Take the next answer to a verb from the script."""
         self._arrived[verb].release()
         scripted = self.script.get(verb)
@@ -146,6 +178,10 @@ class ScriptedSmtp:
             last = f"250 {lines.pop()}"
             return "\r\n".join([*(f"250-{line}" for line in lines), last])
         return _DEFAULTS.get(verb, "500 5.5.1 what?")
+
+
+def _path(command: str) -> str:
+    return command.partition("<")[2].partition(">")[0]
 
 
 class _Session:
@@ -172,12 +208,14 @@ class _Session:
     async def obey(self, command: str) -> None:
         self.server.log.append((self.number, command))
         verb = command.partition(" ")[0].upper()
-        if verb == "MAIL":
-            self.sender = command
-        elif verb == "RCPT":
-            self.recipient = command
+        if verb in {"MAIL", "RSET"}:
+            self.sender = self.recipient = ""
         code = await self.answer(verb)
-        if verb == "DATA" and code == "354":
+        if verb == "MAIL" and code[0] == "2":
+            self.sender = command
+        elif verb == "RCPT" and code[0] == "2":
+            self.recipient = command
+        elif verb == "DATA" and code == "354":
             await self.take_message()
         elif verb == "STARTTLS" and code == "220":
             assert self.server.tls is not None
@@ -188,32 +226,58 @@ class _Session:
             raise EOFError
 
     async def take_message(self) -> None:
-        content = await self.read_until(self.server.end_of_data)
+        self.buffer = b"\r\n" + self.buffer  # so that a dot may be the first line
+        content = (await self.read_until(self.server.end_of_data))[2:]
         encrypted = self.writer.get_extra_info("sslcontext") is not None
-        self.server.messages.append(
-            Received(
-                self.sender[len("MAIL FROM:<") : -1],
-                self.recipient[len("RCPT TO:<") : -1],
+        if self.recipient:
+            received = Received(
+                _path(self.sender),
+                _path(self.recipient),
                 content.replace(b"\r\n..", b"\r\n.") + b"\r\n",
                 self.number,
                 encrypted,
             )
-        )
+            self.server.messages.append(received)
+        else:
+            self.server.without_recipient.append(content)
         await self.answer("END")
 
+    def is_out_of_order(self, verb: str) -> bool:
+        before = {"RCPT": self.sender, "DATA": self.recipient, "END": self.recipient}
+        return not (self.server.script.get(verb) or before.get(verb, "anything"))
+
     async def answer(self, verb: str) -> str:
-        answer = self.server.next_answer(verb)
+        if self.is_out_of_order(verb):
+            self.say("503 5.5.1 not yet")
+            return "503"
+        answer = self.server.next_answer(verb, self.number)
         match answer:
             case str():
                 self.say(answer)
                 return answer[:3]
+            case Held(late, released):
+                await released.wait()
+                self.say(late)
+                return late[:3]
             case AndHangUp(last):
                 self.say(last)
-                await self.writer.drain()
-                self.writer.close()
+                await self.end_politely()
+            case BreakingOff(beginning):
+                self.writer.write(beginning.encode("latin-1"))
+                await self.end_politely()
+            case Flood(piece):
+                while True:
+                    self.writer.write(piece.encode("latin-1"))
+                    await self.writer.drain()
             case Silence():
                 await self.be_silent(answer)
         raise EOFError
+
+    async def end_politely(self) -> None:
+        """Let what was said arrive before the connection ends."""
+        await self.writer.drain()
+        self.writer.close()
+        await self.writer.wait_closed()
 
     async def be_silent(self, how: Silence) -> None:
         if how is Silence.HANG:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
-from typing import Final
+from typing import Final, Self
 
 from support.scripted_smtp import Answer, Received, ScriptedSmtp, Silence
+from support.tcp_proxy import TcpProxy
 
 from pinguin_core.testing.contracts import Arrival, Behaviour
 
@@ -16,6 +17,7 @@ _TROUBLE: Final[dict[Behaviour, tuple[str, Answer]]] = {
     Behaviour.BE_BUSY: ("RCPT", "450 4.2.1"),
     Behaviour.HANG: ("MAIL", Silence.HANG),
 }
+_PIECE: Final = 7  # bytes; every reply is longer
 
 
 class SmtpProvider(ScriptedSmtp):
@@ -36,11 +38,39 @@ class SmtpProvider(ScriptedSmtp):
         self.hang_up()
         await asyncio.wait_for(self.gone(), 10)
 
-    def next_answer(self, verb: str) -> Answer:
+    def next_answer(self, verb: str, session: int) -> Answer:
         troubled, answer = _TROUBLE.get(self.behaviour, ("", ""))
         if verb != troubled:
-            return super().next_answer(verb)
+            return super().next_answer(verb, session)
         return f"{answer} not for {self.log[-1][1]}" if isinstance(answer, str) else answer
+
+
+class DistantSmtpProvider(SmtpProvider):
+    """The same at the end of a bad way, which is what hangs and cannot be reached.
+
+    `way` is a proxy, which passes on a few bytes of its replies at a time.
+    """
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self.way = TcpProxy(self.host, self.port, piece=_PIECE)
+        await self.way.open()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.way.close()
+        await super().__aexit__(*exc)
+
+    async def behave(self, behaviour: Behaviour) -> None:
+        await self.way.close()
+        if behaviour in {Behaviour.HANG, Behaviour.BE_UNREACHABLE}:
+            await super().behave(Behaviour.ACCEPT)
+        else:
+            await super().behave(behaviour)
+        if behaviour is not Behaviour.BE_UNREACHABLE:
+            await self.way.open()
+        if behaviour is Behaviour.HANG:
+            self.way.hold()
 
 
 def _arrival(received: Received) -> Arrival:

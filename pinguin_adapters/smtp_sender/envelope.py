@@ -1,0 +1,37 @@
+"""A message as SMTP carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pinguin_adapters.smtp_sender.quoting import quotations
+from pinguin_core.message import Email
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message as SMTP carries it, and as it was before.
+
+    Attributes:
+        secrets: what else a relay may know and repeat: our login.
+    """
+
+    sender: str
+    recipient: str
+    content: bytes
+    email: Email
+    secrets: tuple[str, ...] = ()
+
+    def private(self, said: str) -> Iterator[str]:
+        """Yield what a relay's words must not reveal, should the relay repeat it."""
+        recipient = self.email.to.value
+        yield from self.secrets
+        yield from (recipient, self.recipient, recipient.rpartition("@")[0])
+        yield from quotations(said, self._texts())
+
+    def _texts(self) -> Iterator[str]:
+        yield from (self.email.subject, self.email.body)
+        header, _, body = self.content.partition(b"\r\n\r\n")
+        if not header.endswith(b"7bit"):
+            yield body.decode()
