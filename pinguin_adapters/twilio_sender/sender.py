@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import ssl
-from base64 import b64encode
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Self
-
-import aiohttp
+from typing import Final, Self
 
 from pinguin_adapters.twilio_sender.account import TwilioAccount
-from pinguin_adapters.twilio_sender.replies import Reply, Verdict, judge, refusal
+from pinguin_adapters.twilio_sender.attribution import Attributions
+from pinguin_adapters.twilio_sender.listing import LONGEST_LIST, filters_for, left_by
+from pinguin_adapters.twilio_sender.messages import MessagesResource, NoReply
+from pinguin_adapters.twilio_sender.replies import (
+    Reply,
+    Verdict,
+    judge,
+    refusal,
+    refusal_to_list,
+)
 from pinguin_core.errors import TransientDeliveryError
+from pinguin_core.history import Attempt
 from pinguin_core.message import Sms
 from pinguin_core.notification import Receipt
+from pinguin_core.ports import IsTaken
 from pinguin_core.values import NotificationId
 
-_MAX_BODY: Final = 64 * 1024  # bytes of a reply that are read; Twilio's have about 1 KiB
-_WORDS: Final = (
-    (TimeoutError, "timed out"),
-    (aiohttp.InvalidURL, "the base URL is not one of HTTP"),
-    (aiohttp.NonHttpUrlClientError, "the base URL is not one of HTTP"),
-    (aiohttp.ClientConnectorDNSError, "the host name has no address"),
-    (aiohttp.ClientSSLError, "no TLS"),
-    (aiohttp.ServerDisconnectedError, "the connection was lost"),
-    (aiohttp.ClientPayloadError, "the reply was cut short"),
-    (aiohttp.ClientResponseError, "the reply is unintelligible"),
-)
+_LONGEST_REPLY: Final = 64 * 1024  # bytes that are read; Twilio's have about 1 KiB
+_LOOK_UP: Final = timedelta(seconds=5)
+"""How long looking a message up may take: with its settling and the sending that may follow, it
+stays within what a dispatcher grants an attempt."""
+
+_FOUND: Final = "found among Twilio's messages: an earlier attempt had sent it"
 
 
 class TwilioSender:
@@ -40,9 +41,13 @@ class TwilioSender:
     environment (`HTTPS_PROXY`, `.netrc`) are ignored, so that the token goes where the account
     says and nowhere else. Twilio's SID for the message is the receipt's `provider_message_id`.
 
+    Before a message is sent again after an attempt whose outcome is in doubt, Twilio's own list is
+    looked at (see `Reconciler`); what is there is not sent again.
+
     Args:
         connect_timeout: how long opening a connection may take, from name look-up to TLS.
-        operation_timeout: how long a whole attempt may take.
+        operation_timeout: how long handing over a message may take, connecting included.
+        settling: how long a message may take to appear in Twilio's list; up to 5 seconds.
     """
 
     def __init__(
@@ -51,23 +56,16 @@ class TwilioSender:
         *,
         connect_timeout: timedelta = timedelta(seconds=5),
         operation_timeout: timedelta = timedelta(seconds=30),
+        settling: timedelta = timedelta(seconds=5),
     ) -> None:
         self._account = account
-        self._url = account.messages_url
-        credentials = f"{account.sid}:{account.auth_token}".encode()
-        self._headers = {"Authorization": "Basic " + b64encode(credentials).decode("ascii")}
-        self._timeout = aiohttp.ClientTimeout(
-            total=operation_timeout.total_seconds(), connect=connect_timeout.total_seconds()
-        )
-        self._http: aiohttp.ClientSession | None = None
+        self._messages = MessagesResource(account, connect_timeout=connect_timeout)
+        self._operation_timeout = operation_timeout
+        self._settling = settling
+        self._attributions = Attributions()
 
     async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(
-            timeout=self._timeout,
-            trace_configs=[_tracing()],
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
+        await self._messages.__aenter__()
         return self
 
     async def __aexit__(
@@ -76,87 +74,67 @@ class TwilioSender:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._http is not None:
-            await self._http.close()
+        await self._messages.__aexit__(kind, error, traceback)
 
-    async def send(self, message: Sms, *, id: NotificationId, date: datetime) -> Receipt:  # noqa: ARG002 (an SMS has neither)
+    async def send(self, message: Sms, *, id: NotificationId, date: datetime) -> Receipt:  # noqa: ARG002 (an SMS has none)
         """Hand one SMS to Twilio. See `Sender.send`."""
-        reply = await self._post(message)
-        if judge(reply) is Verdict.SENT and reply.sid is not None:
-            return Receipt(reply.sid)
-        hide = (message.to.value, message.body, self._account.auth_token)
-        raise refusal(reply, datetime.now(UTC), hide)
+        with self._attributions.sending(message):
+            reply = await self._create(message)
+            if judge(reply) is Verdict.SENT and reply.sid is not None:
+                self._attributions.own(reply.sid, id)
+                return Receipt(reply.sid, str(reply.status))
+        raise refusal(reply, datetime.now(UTC), self._private(message))
 
-    async def _post(self, message: Sms) -> Reply:
-        progress = _Progress()
+    async def find_sent(
+        self, message: Sms, *, id: NotificationId, doubts: Sequence[Attempt], is_taken: IsTaken
+    ) -> Receipt | None:
+        """Look an SMS up in Twilio's list. See `Reconciler.find_sent`."""
+        await self._settle(doubts[-1].ended_at)
+        reply = await self._list(message)
+        now = datetime.now(UTC)
+        listed = left_by(message, self._account.from_number, doubts, reply, now)
+        if judge(reply) is not Verdict.SENT or listed is None:
+            raise refusal_to_list(reply, now, self._private(message))
+        unknown = [each for each in listed if not await is_taken(each.sid)]
+        free = [each for each in unknown if self._attributions.may_own(each.sid, id)]
+        if not free:
+            return None
+        if self._attributions.is_being_sent(message):
+            problem = "Twilio: not sent again yet: the same text is on its way to the same number"
+            raise TransientDeliveryError(problem)
+        self._attributions.own(free[0].sid, id)
+        return Receipt(free[0].sid, str(reply.status), _FOUND, found=len(free) == 1)
+
+    async def _settle(self, since: datetime) -> None:
+        """Give Twilio the time to list what it has taken until a moment."""
+        left = since + self._settling - datetime.now(UTC)
+        if left > timedelta(0):
+            await asyncio.sleep(min(left, self._settling).total_seconds())
+
+    async def _create(self, message: Sms) -> Reply:
         form = {
             "To": message.to.value,
             "From": self._account.from_number.value,
             "Body": message.body,
         }
         try:
-            return await self._exchange(form, progress)
-        except (aiohttp.ClientError, OSError) as error:
-            # Not chained: such errors carry the request, with its token.
-            raise _trouble(error, progress) from None
+            return await self._messages.create(
+                form, limit=self._operation_timeout, longest=_LONGEST_REPLY
+            )
+        except NoReply as error:
+            raise TransientDeliveryError(
+                f"Twilio: {error.reason}", ambiguous=error.may_have_arrived, of_provider=True
+            ) from None
 
-    async def _exchange(self, form: dict[str, str], progress: _Progress) -> Reply:
-        if self._http is None:
-            raise RuntimeError("a TwilioSender works inside its `async with` block")
-        async with self._http.post(
-            self._url,
-            data=form,
-            headers=self._headers,
-            allow_redirects=False,
-            trace_request_ctx=progress,
-        ) as response:
-            body = await _beginning(response.content)
-            return Reply(response.status, body, response.headers.get("Retry-After"))
+    async def _list(self, message: Sms) -> Reply:
+        filters = filters_for(message, self._account.from_number)
+        limit = min(_LOOK_UP, self._operation_timeout)
+        try:
+            return await self._messages.list(filters, limit=limit, longest=LONGEST_LIST)
+        except NoReply as error:
+            raise TransientDeliveryError(
+                f"Twilio: looking up an earlier attempt: {error.reason}", of_provider=True
+            ) from None
 
-
-@dataclass(slots=True)
-class _Progress:
-    """How far a request has got.
-
-    Attributes:
-        connected: there is a connection, so the request may have been written to it.
-    """
-
-    connected: bool = False
-
-
-def _tracing() -> aiohttp.TraceConfig:
-    """Make aiohttp tell each request's progress of its connection."""
-
-    async def connected(session: Any, context: Any, params: Any) -> None:  # noqa: ARG001 (aiohttp's signature)
-        context.trace_request_ctx.connected = True
-
-    tracing = aiohttp.TraceConfig()
-    tracing.on_connection_create_end.append(connected)
-    tracing.on_connection_reuseconn.append(connected)
-    return tracing
-
-
-async def _beginning(content: aiohttp.StreamReader) -> bytes:
-    try:
-        return await content.readexactly(_MAX_BODY)
-    except asyncio.IncompleteReadError as error:
-        return error.partial
-
-
-def _trouble(error: Exception, progress: _Progress) -> TransientDeliveryError:
-    what = "no answer" if progress.connected else "cannot connect"
-    return TransientDeliveryError(f"Twilio: {what}: {_cause(error)}", ambiguous=progress.connected)
-
-
-def _cause(error: Exception) -> str:
-    """Name the root of a failure in a few words of ours or the system's."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        flaw = error.certificate_error
-        words = flaw.verify_message if isinstance(flaw, ssl.SSLCertVerificationError) else flaw
-        return f"the certificate was not accepted: {words}"
-    for kind, words in _WORDS:
-        if isinstance(error, kind):
-            return words
-    errno = error.errno if isinstance(error, OSError) else None
-    return os.strerror(errno) if errno else type(error).__name__
+    def _private(self, message: Sms) -> Sequence[str]:
+        return (message.to.value, message.body, self._account.auth_token)

@@ -16,7 +16,7 @@ from pinguin_adapters.twilio_sender.replies import (
     refusal,
     wait_from,
 )
-from pinguin_core import PermanentDeliveryError, TransientDeliveryError
+from pinguin_core import PermanentDeliveryError, ProviderMisconfigured, TransientDeliveryError
 from pinguin_core.testing.fakes import NOON
 
 CHECK = "(check the account's configuration)"
@@ -81,7 +81,7 @@ def test_a_reply_means_what_the_table_says(status: int, code: int | None, verdic
         ),
         (
             reply(400, 21606, "The From number +15550100999 is not yours"),
-            TransientDeliveryError,
+            ProviderMisconfigured,
             False,
             f"Twilio: HTTP 400, error 21606: The From number +1•••0999 is not yours {CHECK}",
         ),
@@ -104,6 +104,7 @@ def test_a_refusal_names_status_code_and_words_without_what_is_private(
     assert type(error) is kind
     assert error.reason == reason
     assert getattr(error, "ambiguous", False) == ambiguous
+    assert getattr(error, "of_provider", False) == (kind is not PermanentDeliveryError)
 
 
 def test_twilio_is_not_asked_again_before_it_said() -> None:
@@ -124,7 +125,9 @@ def test_twilio_is_not_asked_again_before_it_said() -> None:
         ("0", timedelta(0)),
         ("120", timedelta(minutes=2)),
         ("999999999", LONGEST_WAIT),
-        ("9" * 5000, None),
+        ("9999999999", LONGEST_WAIT),
+        ("9" * 5000, LONGEST_WAIT),
+        ("0" * 5000 + "60", timedelta(minutes=1)),
         (format_datetime(NOON + timedelta(minutes=3), usegmt=True), timedelta(minutes=3)),
         (format_datetime(NOON - timedelta(minutes=3), usegmt=True), timedelta(0)),
         (format_datetime(NOON + timedelta(days=9), usegmt=True), LONGEST_WAIT),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any, Final, Self
 
 from aiohttp import web
@@ -10,6 +12,7 @@ from support.scripted_twilio import SID
 
 from pinguin_core.testing.contracts import Arrival, Behaviour
 
+_PATH: Final = "/2010-04-01/Accounts/{sid}/Messages.json"
 _REFUSALS: Final = {Behaviour.REFUSE: (400, 21211), Behaviour.BE_BUSY: (429, 20429)}
 
 
@@ -18,6 +21,7 @@ class TwilioProvider:
 
     def __init__(self) -> None:
         self.arrived: list[Arrival] = []
+        self._resources: list[dict[str, str]] = []
         self._behaviour = Behaviour.ACCEPT
         self._port = 0
 
@@ -40,19 +44,43 @@ class TwilioProvider:
 
     async def _listen(self) -> None:
         app = web.Application()
-        app.router.add_post("/2010-04-01/Accounts/{sid}/Messages.json", self._handle)
+        app.router.add_post(_PATH, self._create)
+        app.router.add_get(_PATH, self._list)
         self._runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
         self._port = self._runner.addresses[0][1]
 
-    async def _handle(self, request: web.Request) -> web.Response:
+    async def _create(self, request: web.Request) -> web.Response:
         form: dict[str, Any] = dict(await request.post())
+        if (trouble := await self._trouble(form["To"], form["Body"])) is not None:
+            return trouble
+        self.arrived.append(Arrival(form["To"], form.get("Subject", ""), form["Body"]))
+        resource = {
+            "sid": f"{SID[:-6]}{len(self.arrived):06}",
+            "to": form["To"],
+            "from": form["From"],
+            "body": form["Body"],
+            "date_created": format_datetime(datetime.now(UTC)),
+        }
+        self._resources.insert(0, resource)
+        if self._behaviour is Behaviour.LOSE_ANSWERS:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response(resource, status=201)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        to, sender = request.query["To"], request.query["From"]
+        if (trouble := await self._trouble(to)) is not None:
+            return trouble
+        # As if its filters were broken: that is the worst that a sender may meet.
+        return web.json_response({"messages": self._resources, "asked": [to, sender]})
+
+    async def _trouble(self, *repeated: str) -> web.Response | None:
         if self._behaviour is Behaviour.HANG:
             await asyncio.Event().wait()
-        if self._behaviour in _REFUSALS:
-            status, code = _REFUSALS[self._behaviour]
-            message = f"The 'To' number {form['To']} is not taken: {form['Body']}"
-            return web.json_response({"code": code, "message": message}, status=status)
-        self.arrived.append(Arrival(form["To"], form.get("Subject", ""), form["Body"]))
-        return web.json_response({"sid": f"{SID[:-6]}{len(self.arrived):06}"}, status=201)
+        if self._behaviour not in _REFUSALS:
+            return None
+        status, code = _REFUSALS[self._behaviour]
+        message = f"The 'To' number is not taken: {' '.join(repeated)}"
+        return web.json_response({"code": code, "message": message}, status=status)
