@@ -19,6 +19,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 
 from pinguin_core import InvalidValue, Observer
+from pinguin_grpc import metadata
 from pinguin_grpc.codec import StrictCodec
 from pinguin_grpc.details import DetailsCodec
 from pinguin_grpc.errors import is_trouble, to_grpc
@@ -79,6 +80,7 @@ class Call:
             GRPCError: with what the caller is told; grpclib sends it.
         """
         self.authorised = True  # grpclib comes here only with what `RecvRequest` let pass
+        metadata.keep(stream.metadata)
         try:
             await self._run_in_time(stream)
         except GRPCError:
@@ -141,7 +143,7 @@ class Calls(AbstractHandler):
     Attributes:
         under_way: those that are not answered yet.
         last_stream: the number of the latest one.
-        trusted: one of those that ended was authorised.
+        authorised: how many of those that ended had a token.
         last_end: when such a one ended most recently, on the event loop's clock; at first, when the
             connection began.
     """
@@ -151,7 +153,7 @@ class Calls(AbstractHandler):
         self._loop = asyncio.get_running_loop()
         self.under_way: dict[Stream, Call] = {}
         self.last_stream = 0
-        self.trusted = False
+        self.authorised = 0
         self.last_end = self._loop.time()
 
     def accept(
@@ -203,7 +205,7 @@ class Calls(AbstractHandler):
         if call is None:
             return
         if call.authorised:
-            self.trusted = True
+            self.authorised += 1
             self.last_end = self._loop.time()
         release_stream()
 

@@ -2,78 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import Enum
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from grpclib.client import Channel as GrpcChannel
+from grpclib.protocol import H2Protocol
 
-from pinguin_core import Channel, Email, InvalidValue, Sms
+from pinguin_core import Email, IdempotencyKey, InvalidValue, Sms
 from pinguin_core.values import require_aware
 from pinguin_grpc.bearer import require_sendable
 from pinguin_grpc.client_errors import CallRefused, ServiceUnreachable, translated
-from pinguin_grpc.codec import StrictCodec, make, values_of
+from pinguin_grpc.client_status import Attempt, NotificationStatus, Outcome, Status, status_from
+from pinguin_grpc.codec import StrictCodec, make
 from pinguin_grpc.details import DetailsCodec, FieldViolation
 from pinguin_grpc.mapping import TYPES
 from pinguin_grpc.wire import pinguin as wire
 
 __all__ = [
+    "Attempt",
     "CallRefused",
     "FieldViolation",
     "NotificationStatus",
+    "Outcome",
     "PinguinClient",
     "ServiceUnreachable",
     "Status",
 ]
 
 
-class Status(Enum):
-    """How a notification stands. SENT, FAILED and CANCELLED are final."""
-
-    QUEUED = 0
-    SENT = 1
-    FAILED = 2
-    UNKNOWN = 3
-    CANCELLED = 4
-
-
-@dataclass(frozen=True, slots=True)
-class NotificationStatus:
-    """What the service says of a notification. Its `repr` shows neither recipient nor content.
-
-    Attributes:
-        provider_message_id: the Message-ID of an e-mail, Twilio's SID of an SMS; empty before.
-        retry_count: how many retries were begun or are waited for.
-        last_error: what went wrong most recently; empty when nothing did.
-        next_attempt_at: when the next attempt is due, while it waits for one.
-        possible_duplicate: an attempt may have delivered it without the service's learning so.
-    """
-
-    id: str
-    channel: Channel
-    recipient: str = field(repr=False)
-    subject: str = field(repr=False)
-    body: str = field(repr=False)
-    status: Status
-    provider_message_id: str
-    retry_count: int
-    created_at: datetime
-    updated_at: datetime
-    scheduled_at: datetime | None
-    last_error: str
-    next_attempt_at: datetime | None
-    possible_duplicate: bool
-
-
 class PinguinClient:
     """Sends notifications through a running service, within its `async with` block.
 
-    It connects at the first call, and again when the connection was lost. Calls may run at the
-    same time.
+    It connects at the first call, and again when the connection was lost; it repeats no call by
+    itself. Calls may run at the same time.
 
     Args:
         token: one of the service's bearer tokens.
@@ -104,19 +69,29 @@ class PinguinClient:
         self._channel: GrpcChannel | None = None
 
     async def send(
-        self, message: Email | Sms, *, scheduled_at: datetime | None = None
+        self,
+        message: Email | Sms,
+        *,
+        scheduled_at: datetime | None = None,
+        idempotency_key: str | IdempotencyKey | None = None,
     ) -> NotificationStatus:
         """Hand a message to the service: when this returns, it is stored and will be delivered.
 
         Args:
             message: what to send, and to whom.
             scheduled_at: when to send it, with a time zone; at once if absent or past.
+            idempotency_key: your own name for this request, such as a random UUID. With it, the
+                same call can be made again when no answer came, and nothing is sent a second time:
+                it returns the first notification as it stands by then.
 
         Raises:
-            InvalidValue: if `scheduled_at` carries no zone.
-            CallRefused: if the service does not accept it.
+            InvalidValue: if `scheduled_at` carries no zone, or the key is none.
+            CallRefused: if the service does not accept it; ALREADY_EXISTS if the key was used
+                before, for something else.
             ServiceUnreachable: if no answer came; it may have been accepted all the same.
         """
+        if idempotency_key is not None:
+            idempotency_key = IdempotencyKey(str(idempotency_key))
         if scheduled_at is not None:
             scheduled_at = require_aware(scheduled_at, "scheduled_at")
         request = make(
@@ -126,6 +101,7 @@ class PinguinClient:
             subject=message.subject,
             message=message.body,
             scheduled_time=scheduled_at,
+            idempotency_key=str(idempotency_key or ""),
         )
         return await self._ask(lambda service: service.send_notification(request))
 
@@ -142,7 +118,7 @@ class PinguinClient:
     async def __aenter__(self) -> Self:
         if self._tls is not None:
             self._tls.set_alpn_protocols(["h2"])
-        self._channel = GrpcChannel(
+        self._channel = _Channel(
             self._host,
             self._port,
             codec=StrictCodec(),
@@ -159,7 +135,7 @@ class PinguinClient:
     ) -> None:
         channel, self._channel = self._channel, None
         if channel is not None:
-            _close(channel)
+            channel.close()
 
     async def _ask(
         self, call: Callable[[wire.NotificationServiceStub], Awaitable[wire.NotificationResponse]]
@@ -171,42 +147,33 @@ class PinguinClient:
             self._channel, timeout=seconds, metadata=self._metadata
         )
         try:
-            return _status_from(await call(service))
+            # A task of its own, because grpclib tells of a lost connection by cancelling the one
+            # that waits, and does not take that back: later time-outs and Ctrl-C would be misread.
+            return status_from(await asyncio.ensure_future(call(service)))
         except Exception as error:
-            raise translated(error, f"{self._host}:{self._port}") from error
+            raise translated(error, self._host, self._port) from error
 
 
-def _status_from(response: wire.NotificationResponse) -> NotificationStatus:
-    fields = values_of(response)
-    return NotificationStatus(
-        id=fields["notification_id"],
-        channel=_CHANNELS[fields["notification_type"]],
-        recipient=fields["recipient"],
-        subject=fields["subject"],
-        body=fields["message"],
-        status=_STATUSES.get(fields["status"], Status.UNKNOWN),
-        provider_message_id=fields["provider_message_id"],
-        retry_count=fields["retry_count"],
-        created_at=datetime.fromisoformat(fields["created_at"]),
-        updated_at=datetime.fromisoformat(fields["updated_at"]),
-        scheduled_at=fields["scheduled_time"],
-        last_error=fields["last_error"],
-        next_attempt_at=fields["next_attempt_time"],
-        possible_duplicate=fields["possible_duplicate"],
-    )
+class _Channel(GrpcChannel):
+    """Hangs up at once: under TLS, grpclib's own way leaves the socket open until the peer answers.
 
-
-_CHANNELS: Final = {number: channel for channel, number in TYPES.items()}
-_STATUSES: Final = {status.value: status for status in Status}
-
-
-def _close(channel: GrpcChannel) -> None:
-    """Close it at once: under TLS, grpclib's own way leaves the socket open until the peer answers.
-
-    Whoever ends the event loop before that leaves it open for good.
+    Whoever ends the event loop before that leaves it open for good. grpclib lets go of a connection
+    by itself when the peer takes its leave, so what is hung up on is remembered here.
     """
-    protocol = channel._protocol  # noqa: SLF001 (guarded by a canary test)
-    transport = None if protocol is None else getattr(protocol.connection, "_transport", None)
-    channel.close()
-    if transport is not None:
-        transport.abort()
+
+    _transport: asyncio.WriteTransport | None = None
+
+    def close(self) -> None:
+        super().close()
+        self._hang_up()
+
+    async def _create_connection(self) -> H2Protocol:
+        self._hang_up()
+        protocol = await super()._create_connection()
+        self._transport = getattr(protocol.connection, "_transport", None)  # none once it is lost
+        return protocol
+
+    def _hang_up(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()

@@ -22,13 +22,17 @@ from h2.exceptions import ProtocolError
 from hyperframe.frame import GoAwayFrame, PingFrame
 
 from pinguin_grpc.calls import Calls, Shared
+from pinguin_grpc.frames import CountedFrames
 from pinguin_grpc.gathering import GatheringTransport
 from pinguin_grpc.limits import Limits, TokenBucket
 
 _RESETS_PER_SECOND: Final = 100.0
 _SLICE: Final = 1 << 14  # bytes that are handled before we look whether it was too much
+_LONG_READ: Final = 1 << 16  # bytes after which the others have their turn
 _LARGEST_FRAME: Final = 9 + (1 << 14)  # bytes: a header, and what SETTINGS allows by default
 _ANY_STREAM: Final = 2**31 - 1
+_FRAMES_PER_CALL: Final = 16  # what a call with a token earns; clients need four or five
+_BYTES_PER_FRAME: Final = 256  # of messages, which earn too: long ones need more frames
 _SIGN: Final = b"caughtup"  # what a ping carries: eight bytes
 
 _GRPCLIB: Final = Configuration().__for_server__()
@@ -62,9 +66,10 @@ class ServerConnection(H2Protocol):
         """Begin to listen to the caller."""
         self.transport = GatheringTransport(cast("asyncio.Transport", transport))
         super().connection_made(self.transport)
-        self.processor = self.events = _Events(self.calls, self.connection, self._shared.limits)
-        self._connections.add(self)
         limits = self._shared.limits
+        self.processor = self.events = _Events(self.calls, self.connection, limits)
+        self._frames = _counted(self.connection, limits)
+        self._connections.add(self)
         if self._shared.draining:
             self.close()
             return
@@ -86,6 +91,8 @@ class ServerConnection(H2Protocol):
             if self.connection.is_closing():
                 return
         self.connection.flush()
+        if len(data) >= _LONG_READ:
+            self._let_others_read()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End the calls under way: nobody waits for their answers."""
@@ -115,7 +122,13 @@ class ServerConnection(H2Protocol):
         self.processor.close()
         transport.abort()
 
+    def _let_others_read(self) -> None:
+        """Read on in the next turn of the event loop: uvloop may read dozens of times in one."""
+        self.transport.pause_reading()
+        self._loop.call_soon(self.transport.resume_reading)
+
     def _receive(self, data: bytes) -> None:
+        self._frames.pay(self._earned())
         try:
             events = self.connection.feed(data)
         except ProtocolError:
@@ -126,8 +139,13 @@ class ServerConnection(H2Protocol):
             self.processor.process(event)
         if self.events.exhausted:
             self.close(ErrorCodes.ENHANCE_YOUR_CALM)
-        elif _pending(self.connection) > _LARGEST_FRAME:
+        elif self._frames.pending > _LARGEST_FRAME:
             self.close(ErrorCodes.FRAME_SIZE_ERROR)
+
+    def _earned(self) -> int:
+        """Return how many frames beyond the usual this caller's calls are good for."""
+        exchanged = self.connection.data_sent + self.events.data_taken
+        return self.calls.authorised * _FRAMES_PER_CALL + exchanged // _BYTES_PER_FRAME
 
     def _write(self, frame: bytes) -> None:
         if not self.connection.is_closing():
@@ -137,7 +155,7 @@ class ServerConnection(H2Protocol):
     def _close_if_idle(self) -> None:
         """Close a connection that nobody speaks on, or look again when that could be the case."""
         limits = self._shared.limits
-        idle = (limits.idle if self.calls.trusted else limits.stranger).total_seconds()
+        idle = (limits.idle if self.calls.authorised else limits.stranger).total_seconds()
         left = self.calls.last_end + idle - self._loop.time()
         if not self.events.speaks_http2 or (left <= 0 and not self.calls.under_way):
             self.close()
@@ -151,6 +169,7 @@ class _Events(EventsProcessor):
     Attributes:
         speaks_http2: the caller has introduced itself.
         exhausted: the caller has broken off more calls than it may.
+        data_taken: how many bytes have come for calls that are not over.
         caught_up: set when the caller has given the sign that it was asked for.
     """
 
@@ -162,6 +181,7 @@ class _Events(EventsProcessor):
         )
         self.speaks_http2 = False
         self.exhausted = False
+        self.data_taken = 0
         self.caught_up = asyncio.Event()
         self._resets = TokenBucket(limits.resets, _RESETS_PER_SECOND)
         self._loop = asyncio.get_running_loop()
@@ -173,6 +193,8 @@ class _Events(EventsProcessor):
     def process_data_received(self, event: DataReceived) -> None:
         if event.flow_controlled_length:  # grpclib takes an empty frame for the end of the body
             super().process_data_received(event)
+            if event.stream_id in self.streams:
+                self.data_taken += event.flow_controlled_length
 
     def process_stream_reset(self, event: StreamReset) -> None:
         super().process_stream_reset(event)
@@ -185,10 +207,11 @@ class _Events(EventsProcessor):
             self.caught_up.set()
 
 
-def _pending(connection: Connection) -> int:
-    """Return how much of a frame h2 keeps, which looks at its length only once it is all there."""
+def _counted(connection: Connection, limits: Limits) -> CountedFrames:
+    """Have the frames of a new connection counted."""
     http2 = connection._connection  # noqa: SLF001 (guarded by a canary test)
-    return len(http2.incoming_buffer._data)  # noqa: SLF001 (guarded by a canary test)
+    http2.incoming_buffer = frames = CountedFrames(limits.frames)
+    return frames
 
 
 def _ignore(_: H2Event) -> None:

@@ -10,6 +10,7 @@ from grpclib.exceptions import GRPCError
 
 from pinguin_core.errors import (
     ChannelDisabled,
+    IdempotencyConflict,
     InvalidTransition,
     InvalidValue,
     NotificationNotFound,
@@ -85,9 +86,12 @@ _RULES: Final[Mapping[type, _Rule]] = {
     ),
     NotificationNotFound: _Rule(Status.NOT_FOUND),
     ChannelDisabled: _Rule(Status.FAILED_PRECONDITION),
+    IdempotencyConflict: _Rule(Status.ALREADY_EXISTS),
     InvalidTransition: _Rule(Status.FAILED_PRECONDITION),
     StoreUnavailable: _Rule(Status.UNAVAILABLE, "the store cannot be reached; try again later"),
-    StoreFull: _Rule(Status.RESOURCE_EXHAUSTED, "the store has no room left; try again later"),
+    StoreFull: _Rule(
+        Status.RESOURCE_EXHAUSTED, "the store or its queue has no room left; try again later"
+    ),
 }
 _TROUBLE: Final = frozenset({Status.INTERNAL, Status.UNAVAILABLE, Status.RESOURCE_EXHAUSTED})
 

@@ -35,6 +35,14 @@ class GatheringTransport(asyncio.Transport):
         self._pieces.clear()
         self._transport.abort()
 
+    def pause_reading(self) -> None:
+        """Take in nothing for now."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take in what comes."""
+        self._transport.resume_reading()
+
     def is_closing(self) -> bool:
         """Whether it is closing, or closed."""
         return self._transport.is_closing()

@@ -4,48 +4,71 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.health.v1.health_grpc import HealthBase
 from grpclib.health.v1.health_pb2 import HealthCheckResponse
 
+SERVICE: Final = "pinguin.NotificationService"
+
 
 class Health(HealthBase):
-    """Says SERVING until the service begins to stop, and NOT_SERVING then.
+    """Says of the service, and of each provider by a name of its own, whether it serves.
+
+    The service, which the empty name stands for too, serves until it begins to stop, whatever
+    becomes of the providers: it accepts all the same, and nobody should restart it for them.
 
     Args:
-        services: the full names that are asked about; the empty name, which means the whole
-            server, is always known.
+        providers: the names under which providers are asked about; each is up until something
+            else is reported.
     """
 
-    def __init__(self, services: Collection[str]) -> None:
-        self._services = {"", *services}
-        self._stopping = asyncio.Event()
+    def __init__(self, providers: Collection[str] = ()) -> None:
+        self._serving = dict.fromkeys(("", SERVICE, *providers), True)
+        self._stopping = False
+        self._changed = asyncio.Event()
+
+    def report(self, provider: str, *, is_up: bool) -> None:
+        """Say of a provider that it is up, or down, from now on; to those who watch as well."""
+        self._serving[provider] = is_up
+        self._announce()
 
     def stop(self) -> None:
-        """Say NOT_SERVING from now on, to those who watch as well."""
-        self._stopping.set()
+        """Say NOT_SERVING of everything from now on, to those who watch as well."""
+        self._stopping = True
+        self._announce()
 
     async def Check(self, stream: Any) -> None:  # noqa: N802 (the protocol's name)
         """Answer once."""
         request = await stream.recv_message()
-        if request.service not in self._services:
+        if request.service not in self._serving:
             raise GRPCError(Status.NOT_FOUND, "there is no such service")
-        await stream.send_message(self._response())
+        await stream.send_message(self._response(request.service))
 
     async def Watch(self, stream: Any) -> None:  # noqa: N802 (the protocol's name)
-        """Answer now, and when the answer changes."""
-        request = await stream.recv_message()
-        known = request.service in self._services
-        await stream.send_message(self._response() if known else _UNKNOWN)
-        await self._stopping.wait()
-        if known:
-            await stream.send_message(self._response())
+        """Answer now, and whenever the answer changes, until the service stops."""
+        service = (await stream.recv_message()).service
+        told = None
+        while True:
+            changed, response = self._changed, self._response(service)
+            if response is not told:
+                await stream.send_message(response)
+                told = response
+            if self._stopping:
+                return
+            await changed.wait()
 
-    def _response(self) -> HealthCheckResponse:
-        return _NOT_SERVING if self._stopping.is_set() else _SERVING
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _response(self, service: str) -> HealthCheckResponse:
+        is_up = self._serving.get(service)
+        if is_up is None:
+            return _UNKNOWN
+        return _SERVING if is_up and not self._stopping else _NOT_SERVING
 
 
 _SERVING = HealthCheckResponse(status=HealthCheckResponse.SERVING)

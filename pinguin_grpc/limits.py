@@ -36,6 +36,8 @@ class Limits:
         stranger: the same for a connection on which no call had a token yet; calls without one do
             not count.
         resets: how many calls a connection may break off at once; as many again each two seconds.
+        frames: how many HTTP/2 frames of any kind a connection may send at once; as many again each
+            four seconds, and more for what it calls with a token.
         unread_bytes: how much of our answers a connection may leave unread.
     """
 
@@ -46,6 +48,7 @@ class Limits:
     idle: timedelta = timedelta(hours=1)
     stranger: timedelta = timedelta(minutes=1)
     resets: int = 200
+    frames: int = 2000
     unread_bytes: int = 8 * MIB
 
 
@@ -64,6 +67,10 @@ class TokenBucket:
         self._last = now
         self._left -= 1
         return self._left >= 0
+
+    def give(self, count: int) -> None:
+        """Add some, beside those that come with time; more than a burst are not kept."""
+        self._left = min(self._burst, self._left + count)
 
 
 class MessageReader:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pinguin_grpc.identity import load_identity
+
 _ABSENT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _BACKLOG: Final = 1024
 _ATTEMPTS: Final = 10
@@ -30,11 +32,12 @@ def tls_context(files: TlsFiles) -> ssl.SSLContext:
     """Read the files: TLS 1.2 or newer, HTTP/2 only.
 
     Raises:
+        EncryptedKey: if the key needs a passphrase.
         OSError: if a file cannot be read, or (`ssl.SSLError`) is not what it should be.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files.client_ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(files.certificate, files.key)
+    load_identity(context, files.certificate, files.key)
     context.set_alpn_protocols(["h2"])
     if files.client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pinguin_core import (
+    Attempt,
     Cancelled,
     Channel,
     Email,
     EmailAddress,
     Failed,
+    IdempotencyKey,
     InvalidValue,
     Message,
     Notification,
     NotificationId,
+    Outcome,
     PhoneNumber,
     Queued,
     Sending,
@@ -26,7 +29,9 @@ from pinguin_core import (
 from pinguin_grpc.codec import make, values_of
 from pinguin_grpc.details import FieldViolation
 from pinguin_grpc.errors import InvalidRequest, violation
+from pinguin_grpc.wire import pinguin as wire
 from pinguin_grpc.wire.pinguin import (
+    AttemptOutcome,
     GetNotificationStatusRequest,
     NotificationRequest,
     NotificationResponse,
@@ -34,9 +39,11 @@ from pinguin_grpc.wire.pinguin import (
     Status,
 )
 
+KEY_METADATA: Final = "idempotency-key"
+"""The metadata that does what the field `idempotency_key` does."""
+
 NOT_SUPPORTED: Final = (
     "attachments",
-    "idempotency_key",
     "html_message",
     "reply_to",
     "expires_at",
@@ -57,14 +64,38 @@ _STATUSES: Final[Mapping[type[State], int]] = {
     Cancelled: Status.CANCELLED,
 }
 
+OUTCOMES: Final[Mapping[Outcome, int]] = {
+    Outcome.SENT: AttemptOutcome.SENT,
+    Outcome.REFUSED: AttemptOutcome.REFUSED,
+    Outcome.FAILED: AttemptOutcome.FAILED,
+    Outcome.UNCLEAR: AttemptOutcome.UNCLEAR,
+    Outcome.CRASHED: AttemptOutcome.CRASHED,
+    Outcome.INTERRUPTED: AttemptOutcome.INTERRUPTED,
+}
+
+# An answer that echoes the largest request must fit into what clients receive, however many
+# attempts there were and however much somebody's own sender has to say of each.
+_MOST_ATTEMPTS: Final = 100
+_LONGEST_TEXT: Final = 300
+
 _Fields = Mapping[str, Any]
 _SOME_ADDRESS: Final = EmailAddress("ada@example.com")
 _SOME_NUMBER: Final = PhoneNumber("+15550100123")
 _SOME_TEXT: Final = "-"
 
 
-def message_from_wire(request: NotificationRequest) -> tuple[Message, datetime | None]:
-    """Return what to send, and when it is scheduled for, if it is.
+class SendRequest(NamedTuple):
+    """What a caller wants sent; see `NotificationService.send`."""
+
+    message: Message
+    scheduled_at: datetime | None
+    idempotency_key: IdempotencyKey | None
+
+
+def send_from_wire(
+    request: NotificationRequest, keys_in_metadata: Sequence[str] = ()
+) -> SendRequest:
+    """Return what is to be sent.
 
     Raises:
         InvalidRequest: naming every field at fault.
@@ -72,11 +103,12 @@ def message_from_wire(request: NotificationRequest) -> tuple[Message, datetime |
     fields = values_of(request)
     read = _READERS.get(fields["notification_type"])
     if read is None or any(fields[name] for name in NOT_SUPPORTED):
-        raise InvalidRequest(_violations(fields))
+        raise InvalidRequest(_violations(fields, keys_in_metadata))
     try:
-        return read(fields), fields["scheduled_time"]
+        key = _key(fields, keys_in_metadata)
+        return SendRequest(read(fields), fields["scheduled_time"], key)
     except InvalidValue as error:
-        raise InvalidRequest(_violations(fields)) from error
+        raise InvalidRequest(_violations(fields, keys_in_metadata)) from error
 
 
 def id_from_wire(request: GetNotificationStatusRequest) -> NotificationId:
@@ -107,11 +139,45 @@ def to_wire(notification: Notification) -> NotificationResponse:
         last_error=notification.last_error,
         next_attempt_time=state.due_at if isinstance(state, Queued) else None,
         possible_duplicate=notification.possible_duplicate,
+        sms_segments=message.segments if isinstance(message, Sms) else 0,
+        attempts=[_attempt(each) for each in notification.history[-_MOST_ATTEMPTS:]],
+    )
+
+
+def _attempt(attempt: Attempt) -> wire.Attempt:
+    text = attempt.text
+    return make(
+        wire.Attempt,
+        number=attempt.number,
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+        outcome=OUTCOMES[attempt.outcome],
+        code=attempt.code,
+        text=text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…",
     )
 
 
 def _rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
+def _key(fields: _Fields, in_metadata: Sequence[str]) -> IdempotencyKey | None:
+    """Return the key, from wherever it came; an empty one is none."""
+    if len(in_metadata) > 1:
+        raise InvalidValue(KEY_METADATA, "must be given once, or not at all")
+    from_field = _key_from("idempotency_key", fields["idempotency_key"])
+    from_metadata = _key_from(KEY_METADATA, "".join(in_metadata))
+    if from_field and from_metadata and from_field != from_metadata:
+        problem = f"must be the same as the metadata {KEY_METADATA}, where both are given"
+        raise InvalidValue("idempotency_key", problem)
+    return from_field or from_metadata
+
+
+def _key_from(name: str, text: str) -> IdempotencyKey | None:
+    try:
+        return IdempotencyKey(text) if text else None
+    except InvalidValue as error:
+        raise InvalidValue(name, error.problem) from None
 
 
 def _email(fields: _Fields) -> Email:
@@ -131,40 +197,44 @@ _READERS: Final[Mapping[int, Callable[[_Fields], Message]]] = {
 def _address(fields: _Fields) -> EmailAddress:
     address = EmailAddress(fields["recipient"])
     if not address.domain.isascii():
-        _check_international_domain(address)
+        _check_international_domain(address.domain)
     return address
 
 
-def _check_international_domain(address: EmailAddress) -> None:
+def _check_international_domain(domain: str) -> None:
     """Look more closely than the core can, whose sieve knows no IDNA tables."""
     from email_validator import EmailNotValidError, validate_email
 
     try:
-        validate_email(address.value, check_deliverability=False, globally_deliverable=False)
+        validate_email(f"x@{domain}", check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError:
         raise InvalidValue(
             "email_address", "must have a valid internationalised domain name after the @"
         ) from None
 
 
-def _violations(fields: _Fields) -> list[FieldViolation]:
+def _violations(fields: _Fields, keys_in_metadata: Sequence[str]) -> list[FieldViolation]:
     """Name everything that is wrong with a request of which something is."""
     return [
-        *_problems(fields),
+        *_problems(fields, keys_in_metadata),
         *(FieldViolation(name, "is not supported yet") for name in NOT_SUPPORTED if fields[name]),
     ]
 
 
-def _problems(fields: _Fields) -> Iterable[FieldViolation]:
-    probes = _PROBES.get(fields["notification_type"])
-    if probes is None:
-        yield FieldViolation("notification_type", "must be EMAIL (0) or SMS (1)")
-        return
+def _problems(fields: _Fields, keys_in_metadata: Sequence[str]) -> Iterable[FieldViolation]:
+    probes: tuple[Callable[[_Fields], object], ...] = (
+        *_PROBES.get(fields["notification_type"], (_refuse_type,)),
+        lambda fields: _key(fields, keys_in_metadata),
+    )
     for probe in probes:
         try:
             probe(fields)
         except InvalidValue as error:
             yield violation(error)
+
+
+def _refuse_type(_: _Fields) -> None:
+    raise InvalidValue("notification_type", "must be EMAIL (0) or SMS (1)")
 
 
 _PROBES: Final[Mapping[int, tuple[Callable[[_Fields], object], ...]]] = {

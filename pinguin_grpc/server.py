@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
 
 from grpclib.events import RecvRequest, listen
 
@@ -16,14 +15,13 @@ from pinguin_grpc.calls import Shared
 from pinguin_grpc.connection import ServerConnection
 from pinguin_grpc.drain import drain
 from pinguin_grpc.health import Health
+from pinguin_grpc.identity import EncryptedKey
 from pinguin_grpc.limits import MAX_REQUEST, Limits
 from pinguin_grpc.listening import TlsFiles, bind, tls_context
 from pinguin_grpc.reflection import with_reflection
 from pinguin_grpc.service import NotificationCalls
 
-__all__ = ["SERVICE", "GrpcServer", "TlsFiles"]
-
-SERVICE: Final = "pinguin.NotificationService"
+__all__ = ["EncryptedKey", "GrpcServer", "TlsFiles"]
 
 
 class GrpcServer:
@@ -33,11 +31,14 @@ class GrpcServer:
         tokens: the bearer tokens that are accepted; one or more.
         tls: without it, everything travels in clear.
         observer: told of errors that are no caller's fault.
+        health: answers those who ask whether the service, or more than that, serves.
         max_message_bytes: the largest request that is accepted; the answer repeats it, and clients
             usually receive at most 4 MiB.
 
     Raises:
         InvalidValue: if a token is unusable, or there is none.
+        EncryptedKey: if the key for TLS needs a passphrase.
+        OSError: if a TLS file cannot be read, or (`ssl.SSLError`) is not what it should be.
     """
 
     def __init__(
@@ -47,14 +48,15 @@ class GrpcServer:
         tokens: Sequence[str],
         tls: TlsFiles | None = None,
         observer: Observer | None = None,
+        health: Health | None = None,
         max_message_bytes: int = MAX_REQUEST,
     ) -> None:
         self._authorise = BearerAuth(tokens)
         self._service = service
-        self._tls = tls
+        self._tls = tls_context(tls) if tls else None
         self._observer = GuardedObserver(observer or NullObserver())
         self._limits = Limits(message_bytes=max_message_bytes)
-        self._health = Health([SERVICE])
+        self._health = health or Health()
         self._shared: Shared | None = None
         self._connections: set[ServerConnection] = set()
         self._listeners: list[asyncio.Server] = []
@@ -76,17 +78,16 @@ class GrpcServer:
         """Listen on every address that the host's name has; port 0 is any that is free.
 
         Raises:
-            OSError: if an address is taken, or a TLS file is missing or (`ssl.SSLError`) bad.
+            OSError: if the host's name is not known, or an address is taken.
         """
-        tls = tls_context(self._tls) if self._tls else None
-        handshake = self._limits.handshake.total_seconds() if tls else None
+        handshake = self._limits.handshake.total_seconds() if self._tls else None
         shared = self._shared = self._make_shared()
         loop = asyncio.get_running_loop()
         for sock in await bind(host, port):
             listener = await loop.create_server(
                 lambda: ServerConnection(shared, self._connections),
                 sock=sock,
-                ssl=tls,
+                ssl=self._tls,
                 ssl_handshake_timeout=handshake,
             )
             self._listeners.append(listener)

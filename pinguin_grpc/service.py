@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pinguin_core import NotificationService
-from pinguin_grpc.mapping import id_from_wire, message_from_wire, to_wire
+from pinguin_grpc import metadata
+from pinguin_grpc.mapping import KEY_METADATA, id_from_wire, send_from_wire, to_wire
 from pinguin_grpc.wire.pinguin import (
     GetNotificationStatusRequest,
     NotificationRequest,
@@ -22,8 +23,14 @@ class NotificationCalls(NotificationServiceBase):
         self, notification_request: NotificationRequest
     ) -> NotificationResponse:
         """Accept a notification; see `NotificationService.send`."""
-        message, scheduled_at = message_from_wire(notification_request)
-        return to_wire(await self._service.send(message, scheduled_at=scheduled_at))
+        asked = send_from_wire(notification_request, metadata.values(KEY_METADATA))
+        return to_wire(
+            await self._service.send(
+                asked.message,
+                scheduled_at=asked.scheduled_at,
+                idempotency_key=asked.idempotency_key,
+            )
+        )
 
     async def get_notification_status(
         self, get_notification_status_request: GetNotificationStatusRequest

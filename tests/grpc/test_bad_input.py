@@ -48,6 +48,10 @@ def request(**values: object) -> bytes:
     return framed(encode(make(NotificationRequest, **{**good, **values})))
 
 
+def with_keys(*keys: str) -> list[tuple[str, str]]:
+    return [*AUTHORISED, *(("idempotency-key", key) for key in keys)]
+
+
 def sms(**values: object) -> bytes:
     good = {"notification_type": SMS, "recipient": "+15550100123", "subject": ""}
     return request(**{**good, **values})
@@ -108,7 +112,8 @@ EMAIL_RECIPIENTS = {
     "quoted local part": '"ada"@example.com',
     "address literal": "ada@[192.0.2.1]",
     "numeric address": "ada@192.0.2.1",
-    "local part not ASCII": "ädä@example.com",
+    "local part in pieces": "a\u0308da@example.com",
+    "local part with a penguin": "ada\N{PENGUIN}@example.com",
     "local part of 65": "a" * 65 + "@example.com",
     "255 characters": "a@" + ".".join(["a" * 49] * 5) + ".com",
     "label of 64": "ada@" + "a" * 64 + ".com",
@@ -155,9 +160,10 @@ SUBJECTS = {
 
 MESSAGES = {"empty": "", "blank": "   ", "only newlines": "\r\n\n", "NUL": "a\0b"}
 
+KEYS = {"space": "two words", "not ASCII": "clé", "delete": "a\x7fb", "256 characters": "k" * 256}
+
 NOT_YET = {
     "attachments": [make(EmailAttachment, filename="a.txt")],
-    "idempotency_key": "k",
     "html_message": "<p>",
     "reply_to": "bob@example.com",
     "priority": 1,
@@ -188,6 +194,20 @@ FIELD_ROWS = [
         Row(f"not yet: {name}", request(**{name: value}), fields=(name,))
         for name, value in NOT_YET.items()
     ),
+    *(
+        Row(f"key: {name}", request(idempotency_key=value), fields=("idempotency_key",))
+        for name, value in KEYS.items()
+    ),
+    *(
+        Row(f"key in metadata: {name}", request(), fields=("idempotency-key",),
+            headers=with_keys(value))
+        for name, value in KEYS.items()
+    ),
+    Row("key: twice in metadata", request(), fields=("idempotency-key",),
+        headers=with_keys("k", "k")),
+    Row("key: another in metadata", request(idempotency_key="k"), fields=("idempotency_key",),
+        headers=with_keys("l")),
+    Row("key: an SMS with a bad one", sms(idempotency_key="ä"), fields=("idempotency_key",)),
     Row("not yet: expires_at", raw(b"\x9a\x01\x02\x08\x01"), fields=("expires_at",)),
     Row("SMS subject with a newline", sms(subject="a\nb"), fields=("subject",)),
     Row("type 2", request(notification_type=2), fields=("notification_type",)),
@@ -196,9 +216,10 @@ FIELD_ROWS = [
     Row(
         "everything wrong",
         request(recipient="ada", subject="a\nb", message=" ", reply_to="bob@example.com"),
-        fields=("recipient", "subject", "message", "reply_to"),
+        fields=("recipient", "subject", "message", "idempotency-key", "reply_to"),
+        headers=with_keys("two words"),
     ),
-]
+]  # fmt: skip
 
 TIMESTAMP_ROWS = [
     Row(f"scheduled_time: {name}", timestamp(inner), fields=("scheduled_time",))

@@ -14,8 +14,15 @@ from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, Buffer, Connection, EventsProcessor, H2Protocol
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from hyperframe.frame import SettingsFrame
+from support.grpc_serving import serving
 from support.patience import patient
+from support.raw_http2 import SEND, framed, raw_connection
 
+from pinguin_core.testing.fakes import MemoryRepository
+from pinguin_grpc.codec import encode, make
+from pinguin_grpc.frames import CountedFrames, TooManyFrames
 from pinguin_grpc.wire.pinguin import NotificationRequest
 
 
@@ -73,13 +80,29 @@ def test_grpclib_protocol_takes_a_handler_and_two_configurations() -> None:
     assert Configuration().__for_server__()._keepalive_time == 7200
 
 
-def test_h2_keeps_an_unfinished_frame_where_we_look_for_it() -> None:
+@patient
+async def test_h2_takes_each_frame_from_the_buffer_that_we_put_in_its_place() -> None:
     http2 = H2Connection(H2Configuration(client_side=False))
     connection = Connection(http2, None, config=Configuration())  # type: ignore[arg-type]  # no I/O
     http2.initiate_connection()
-    http2.receive_data(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\0\0\0\0\0\1abc")
+    connection._connection.incoming_buffer = frames = CountedFrames(1)
+    http2.receive_data(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SettingsFrame().serialize()[:-2])
+    assert frames.pending == 7
+    http2.clear_outbound_data_buffer()
 
-    assert len(connection._connection.incoming_buffer._data) == 12
+    with pytest.raises(TooManyFrames):
+        http2.receive_data(SettingsFrame().serialize()[-2:] + SettingsFrame().serialize())
+    assert http2.data_to_send().endswith(ErrorCodes.ENHANCE_YOUR_CALM.to_bytes(4, "big"))
+
+
+@patient
+async def test_grpclib_counts_the_data_that_it_sends() -> None:
+    async with serving(MemoryRepository()) as service, raw_connection(service.port) as connection:
+        request = make(NotificationRequest, recipient="ada@example.com", message="x" * 1000)
+        await connection.call(SEND, framed(encode(request)))
+        (ours,) = service.server._connections
+
+        assert ours.connection.data_sent > 1000
 
 
 def test_betterproto_keeps_its_field_tables_where_we_look_for_them() -> None:
@@ -106,9 +129,12 @@ def test_betterproto_keeps_a_message_in_its_dict_with_nothing_beside_its_fields_
     } == attributes.keys() - fields
 
 
+def test_grpclib_channel_connects_through_its_own_method() -> None:
+    assert "self._create_connection()" in inspect.getsource(Channel.__connect__)
+
+
 @patient
-async def test_grpclib_channel_keeps_its_protocol_and_that_its_transport() -> None:
-    assert Channel("127.0.0.1", 1)._protocol is None
+async def test_grpclib_connection_keeps_its_transport() -> None:
     transport = asyncio.Transport()
     connection = Connection(H2Connection(), transport, config=Configuration())
     assert connection._transport is transport

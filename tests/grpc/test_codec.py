@@ -14,6 +14,8 @@ from support.protobuf_oracle import google_class
 
 from pinguin_grpc.codec import StrictCodec, decode, encode, make, values_of
 from pinguin_grpc.wire.pinguin import (
+    Attempt,
+    AttemptOutcome,
     EmailAttachment,
     NotificationRequest,
     NotificationResponse,
@@ -32,6 +34,19 @@ MOMENTS = st.none() | st.datetimes(timezones=st.just(UTC))
 ATTACHMENTS = st.lists(
     st.builds(make, st.just(EmailAttachment), filename=TEXT, data=st.binary()), max_size=3
 )
+ATTEMPTS = st.lists(
+    st.builds(
+        make,
+        st.just(Attempt),
+        number=INT32,
+        started_at=MOMENTS,
+        ended_at=MOMENTS,
+        outcome=st.sampled_from(list(AttemptOutcome)),
+        code=TEXT,
+        text=TEXT,
+    ),
+    max_size=3,
+)
 RESPONSES = st.builds(
     make,
     st.just(NotificationResponse),
@@ -45,6 +60,7 @@ RESPONSES = st.builds(
     last_error=TEXT,
     next_attempt_time=MOMENTS,
     possible_duplicate=st.booleans(),
+    attempts=ATTEMPTS,
 )
 REQUEST_FIELDS = st.fixed_dictionaries(
     {},

@@ -16,6 +16,10 @@ from pinguin_core.testing.fakes import MemoryRepository, RecordingSender
 from pinguin_grpc.server import GrpcServer
 
 CLIENT = Path(__file__).parent.parent / "support" / "go_style_client.py"
+FIELDS = {
+    *("notification_id", "notification_type", "recipient", "subject", "message", "status"),
+    *("provider_message_id", "retry_count", "created_at", "updated_at", "scheduled_time"),
+}
 
 
 async def conversation() -> dict[str, Any]:
@@ -57,7 +61,10 @@ def test_a_client_of_the_go_service_sends_polls_and_is_refused_as_it_knows_it() 
         sent = seen["sent"][name]
         assert sent["status"] == "1"
         assert sent["provider_message_id"].startswith("fake-notif-")
+        assert sent.keys() <= FIELDS, "the history of its attempts is stepped over"
         assert sent["created_at"] == seen["queued"][name]["created_at"] <= sent["updated_at"]
+    first, again = seen["repeated"]
+    assert first == again != mail["notification_id"]
     assert seen["unknown"][0] == "NOT_FOUND"
     assert seen["stranger"][0] == "UNAUTHENTICATED"
     assert seen["bad"][0] == "INVALID_ARGUMENT"

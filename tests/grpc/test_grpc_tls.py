@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 import ssl
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import trustme
-from support.grpc_serving import TOKEN, serving
+from hyperframe.frame import GoAwayFrame, SettingsFrame
+from support.grpc_serving import TOKEN, run, serving
 from support.patience import patient
 
 from pinguin_core import Email, EmailAddress, NotificationService
@@ -58,7 +64,7 @@ async def test_a_client_that_trusts_the_authority_is_served(tmp_path: Path) -> N
 
 @patient
 async def test_a_certificate_of_a_stranger_is_not_trusted(tmp_path: Path) -> None:
-    with pytest.raises(ServiceUnreachable, match="is not trusted"):
+    with pytest.raises(ServiceUnreachable, match=r"is not trusted: .*issuer.*; name its CA$"):
         await sends(files(tmp_path), trusting(STRANGERS_CA))
 
 
@@ -126,5 +132,43 @@ async def test_the_clients_name_is_checked(tmp_path: Path) -> None:
     async with serving(MemoryRepository(), tls=files(tmp_path)) as service:
         by_name = PinguinClient("localhost", service.port, token=TOKEN, tls=trusting(CA))
         async with by_name as client:
-            with pytest.raises(ServiceUnreachable, match="not trusted"):
+            with pytest.raises(ServiceUnreachable, match=r"is not trusted: .* 'localhost'$"):
                 await client.send(MAIL)
+
+
+@contextmanager
+def taking_leave() -> Iterator[int]:
+    """Say over TLS that no call is answered any more, then nothing at all; yields the port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["h2"])
+    CA.issue_cert("127.0.0.1").configure_cert(context)
+    over = threading.Event()
+
+    def answer() -> None:
+        with listener.accept()[0] as plain, context.wrap_socket(plain, server_side=True) as peer:
+            peer.sendall(SettingsFrame().serialize() + GoAwayFrame().serialize())
+            over.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_a_client_leaves_no_socket_behind_when_the_service_took_its_leave() -> None:
+    """Not even while the service does not answer that it saw the end of TLS."""
+
+    async def send_once(port: int) -> None:
+        async with PinguinClient("127.0.0.1", port, token=TOKEN, tls=trusting(CA)) as client:
+            with pytest.raises(ServiceUnreachable):
+                await client.send(MAIL)
+
+    with taking_leave() as port, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run(send_once(port))
+        gc.collect()
+    assert [str(each.message) for each in caught if each.category is ResourceWarning] == []

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +22,7 @@ from support.grpc_serving import TOKEN, Serving, serving
 from support.patience import patient
 
 from pinguin_core.testing.fakes import MemoryRepository
+from pinguin_grpc.health import Health
 
 METADATA = {"authorization": f"bearer {TOKEN}"}
 SERVICE = "pinguin.NotificationService"
@@ -45,6 +50,70 @@ async def test_of_other_services_nothing_is_known() -> None:
     async with serving(MemoryRepository()) as service:
         with pytest.raises(GRPCError, match="no such service"):
             await health_of(service, "pinguin.Other")
+
+
+async def next_status(watch: Any) -> int:
+    response: HealthCheckResponse = await watch.recv_message()
+    return response.status
+
+
+@asynccontextmanager
+async def watching(service: Serving, name: str) -> AsyncIterator[Any]:
+    async with (
+        Channel("127.0.0.1", service.port) as channel,
+        HealthStub(channel).Watch.open(metadata=METADATA) as watch,
+    ):
+        await watch.send_message(HealthCheckRequest(service=name), end=True)
+        yield watch
+
+
+@patient
+async def test_a_provider_that_is_down_is_told_and_leaves_the_service_healthy() -> None:
+    health = Health(["smtp", "twilio"])
+    async with serving(MemoryRepository(), health=health) as service:
+        before = await health_of(service, "smtp")
+        health.report("smtp", is_up=False)
+        names = ["smtp", "twilio", SERVICE, ""]
+        during = [await health_of(service, name) for name in names]
+        health.report("smtp", is_up=True)
+        after = await health_of(service, "smtp")
+
+    up, down = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+    assert (before, during, after) == (up, [down, up, up, up], up)
+
+
+@patient
+async def test_whoever_watches_a_provider_is_told_of_each_change_and_of_the_stop() -> None:
+    health = Health(["smtp", "twilio"])
+    async with (
+        serving(MemoryRepository(), health=health) as service,
+        watching(service, "smtp") as watch,
+    ):
+        told = [await next_status(watch)]
+        for is_up in (False, True):
+            health.report("twilio", is_up=is_up)
+            health.report("smtp", is_up=is_up)
+            health.report("smtp", is_up=is_up)
+            told.append(await next_status(watch))
+        draining = asyncio.create_task(service.server.drain(timedelta(seconds=5)))
+        told.append(await next_status(watch))
+        end = await watch.recv_message()
+        await draining
+
+    up, down = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+    assert (told, end) == ([up, down, up, down], None)
+
+
+@patient
+async def test_whoever_watches_what_is_not_configured_is_told_so() -> None:
+    async with (
+        serving(MemoryRepository(), health=Health(["smtp"])) as service,
+        watching(service, "twilio") as watch,
+    ):
+        assert await next_status(watch) == HealthCheckResponse.SERVICE_UNKNOWN
+        with pytest.raises(GRPCError, match="no such service"):
+            await health_of(service, "twilio")
+        await watch.cancel()
 
 
 async def reflect(service: Serving, version: Any, stub: Any, **question: str) -> Any:

@@ -220,12 +220,19 @@ class FullTransport(asyncio.Transport):
         super().__init__()
         self.unread = unread
         self.aborted = False
+        self.told: list[str] = []
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.unread += len(data)
 
     def get_write_buffer_size(self) -> int:
         return self.unread
+
+    def pause_reading(self) -> None:
+        self.told.append("pause")
+
+    def resume_reading(self) -> None:
+        self.told.append("resume")
 
     def is_closing(self) -> bool:
         return self.aborted
@@ -249,6 +256,23 @@ async def test_whoever_reads_no_answers_is_cut_off(excess: int) -> None:
     connection.data_received(b"PRI * HTTP/2.0")
 
     assert transport.aborted == bool(excess)
+    connection.connection_lost(None)
+
+
+@patient
+async def test_the_others_have_their_turn_after_a_long_read() -> None:
+    """Not so without a pause: uvloop reads up to 32 times in a row from one socket."""
+    connection = ServerConnection(Shared({}, LIMITS, NullObserver()), set())
+    transport = FullTransport(0)
+    connection.connection_made(transport)
+    introduction = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, b"")
+    connection.data_received(introduction)
+    assert transport.told == []
+
+    connection.data_received(frame(0x4B, 0, bytes(10_000)) * 10)
+    assert transport.told == ["pause"]
+    await asyncio.sleep(0)
+    assert transport.told == ["pause", "resume"]
     connection.connection_lost(None)
 
 

@@ -14,6 +14,7 @@ from pinguin_core import (
     EmailAddress,
     Notification,
     NotificationId,
+    Outcome,
     PermanentDeliveryError,
     PhoneNumber,
     Receipt,
@@ -23,8 +24,9 @@ from pinguin_core import (
 from pinguin_core.testing.fakes import NOON
 from pinguin_grpc.codec import decode, encode, make
 from pinguin_grpc.limits import MAX_REQUEST, MIB
-from pinguin_grpc.mapping import TYPES, message_from_wire, to_wire
+from pinguin_grpc.mapping import OUTCOMES, TYPES, send_from_wire, to_wire
 from pinguin_grpc.wire.pinguin import (
+    AttemptOutcome,
     NotificationRequest,
     NotificationResponse,
     NotificationType,
@@ -107,6 +109,15 @@ def test_what_was_asked_for_is_echoed() -> None:
     assert later == response.scheduled_time == response.next_attempt_time
 
 
+@pytest.mark.parametrize(
+    ("message", "segments"),
+    [(MAIL, 0), (TEXT_MESSAGE, 1), (Sms(TEXT_MESSAGE.to, "ж" * 71), 2)],
+)
+def test_the_segments_of_an_sms_are_told(message: Email | Sms, segments: int) -> None:
+    it = Notification.queue(NotificationId("notif-2"), message, NOON)
+    assert on_the_wire(it).sms_segments == segments
+
+
 def test_only_a_scheduled_notification_has_a_scheduled_time() -> None:
     assert on_the_wire(QUEUED).scheduled_time is None
 
@@ -144,20 +155,65 @@ def test_a_request_says_what_its_message_said(message: Email | Sms, at: datetime
         message=message.body,
         scheduled_time=at,
     )
-    assert (message, at) == message_from_wire(decode(NotificationRequest, encode(request)))
+    assert (message, at, None) == send_from_wire(decode(NotificationRequest, encode(request)))
 
 
 @pytest.mark.parametrize(
-    "address", ["ada@bücher.example", "ada@例え.example", "ada@xn--bcher-kva.example", "a+b@x.test"]
+    "address",
+    [
+        "ada@bücher.example",
+        "ada@例え.example",
+        "ada@xn--bcher-kva.example",
+        "a+b@x.test",
+        "zoë@bücher.example",
+        "用户@example.com",
+    ],
 )
-def test_internationalised_and_special_domains_are_accepted(address: str) -> None:
-    message, _ = message_from_wire(make(NotificationRequest, recipient=address, message="Hi"))
+def test_internationalised_and_special_addresses_are_accepted(address: str) -> None:
+    asked = send_from_wire(make(NotificationRequest, recipient=address, message="Hi"))
 
-    assert address == message.to.value
+    assert address == asked.message.to.value
 
 
 def test_every_channel_has_a_type_on_the_wire() -> None:
     assert set(Channel) == TYPES.keys()
+
+
+def test_every_outcome_of_an_attempt_has_its_own_on_the_wire() -> None:
+    """Never 0, which says that it is not known."""
+    assert set(Outcome) == OUTCOMES.keys()
+    assert {int(outcome) for outcome in OUTCOMES.values()} == set(range(1, len(Outcome) + 1))
+    assert {each.name for each in Outcome} == {AttemptOutcome(n).name for n in OUTCOMES.values()}
+
+
+def test_attempts_are_told_in_their_order() -> None:
+    again = RETRYING.start(NOON + LEASE, LEASE)
+    sent = again.succeed(Receipt("<1@example.com>", "250", "queued as 4XyZ"), NOON + 2 * LEASE)
+
+    first, second = on_the_wire(sent).attempts
+
+    assert (first.number, first.outcome) == (1, AttemptOutcome.UNCLEAR)
+    assert (first.started_at, first.ended_at, first.code) == (NOON, NOON, "")
+    assert first.text == "the relay hung up"
+    assert (second.number, second.outcome) == (2, AttemptOutcome.SENT)
+    assert (second.started_at, second.ended_at) == (NOON + LEASE, NOON + 2 * LEASE)
+    assert (second.code, second.text) == ("250", "queued as 4XyZ")
+
+
+def test_an_attempt_under_way_is_not_told() -> None:
+    assert on_the_wire(SENDING).attempts == []
+
+
+def test_of_very_many_attempts_the_latest_are_told_and_of_very_long_words_the_beginning() -> None:
+    wordy = PermanentDeliveryError("x" * 1000)
+    failed = SENDING.fail(wordy, NOON, Once())
+    for _ in range(149):
+        failed = failed.requeue(NOON).start(NOON, LEASE).fail(wordy, NOON, Once())
+
+    attempts = on_the_wire(failed).attempts
+
+    assert [each.number for each in attempts] == list(range(51, 151))
+    assert {each.text for each in attempts} == {"x" * 299 + "…"}
 
 
 def test_the_answer_to_the_largest_request_fits_what_clients_receive() -> None:
@@ -165,9 +221,12 @@ def test_the_answer_to_the_largest_request_fits_what_clients_receive() -> None:
     overhead = len(encode(make(NotificationRequest, recipient="ada@example.com"))) + 5
     body = "x" * (MAX_REQUEST - overhead)  # its tag takes a byte, its length four
     request = make(NotificationRequest, recipient="ada@example.com", message=body)
-    message, _ = message_from_wire(request)
+    message = send_from_wire(request).message
     queued = Notification.queue(NotificationId("n" * 64), message, NOON, NOON)
-    refused = queued.start(NOON, LEASE).fail(PermanentDeliveryError("€" * 1000), NOON, Once())
+    wordy = PermanentDeliveryError("€" * 1000, code="550 5.1.1")
+    refused = queued.start(NOON, LEASE).fail(wordy, NOON, Once())
+    for _ in range(200):
+        refused = refused.requeue(NOON).start(NOON, LEASE).fail(wordy, NOON, Once())
 
     assert len(encode(request)) == MAX_REQUEST
     assert len(encode(to_wire(refused))) < 4 * MIB

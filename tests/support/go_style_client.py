@@ -1,7 +1,7 @@
 """A client of the Go service, on grpcio: a process of its own, run with a target and a token.
 
-It sends an e-mail and an SMS, polls both until they are SENT, tries what must fail, and prints what
-it saw as one JSON object.
+It sends an e-mail and an SMS, polls both until they are SENT, repeats a call with a key in its
+metadata, tries what must fail, and prints what it saw as one JSON object.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def main(target: str, token: str) -> None:
     with tempfile.TemporaryDirectory() as folder, grpc.insecure_channel(target) as channel:
         pb, pb_grpc = compiled(folder)
         stub = pb_grpc.NotificationServiceStub(channel)
-        known = {"metadata": [("authorization", f"Bearer {token}")], "timeout": PATIENCE}
+        authorised = [("authorization", f"Bearer {token}")]
+        known = {"metadata": authorised, "timeout": PATIENCE}
 
         def ask(id: str) -> Any:
             return stub.GetNotificationStatus(
@@ -75,10 +76,13 @@ def main(target: str, token: str) -> None:
             name: stub.SendNotification(request, **known)
             for name, request in {"mail": mail, "text": text, "later": later}.items()
         }
+        once = {**known, "metadata": [*authorised, ("idempotency-key", "order-42")]}
+        repeated = [stub.SendNotification(mail, **once).notification_id for _ in range(2)]
         sent = {name: until_sent(ask, answers[name]) for name in ("mail", "text")}
         result = {
             "queued": {name: seen(answer) for name, answer in answers.items()},
             "sent": {name: seen(answer) for name, answer in sent.items()},
+            "repeated": repeated,
             "later": answers["later"].scheduled_time.ToJsonString(),
             "unknown": refusal(lambda: ask("notif-404")),
             "stranger": refusal(lambda: stub.SendNotification(mail, timeout=PATIENCE)),

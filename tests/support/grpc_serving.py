@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from pinguin_core import Channel, Notification, NotificationRepository, NotificationService
+from pinguin_core import (
+    Channel,
+    Notification,
+    NotificationRepository,
+    NotificationService,
+    SmsRules,
+)
 from pinguin_core.testing.fakes import CountingIds, ManualClock, MemoryRepository
 from pinguin_grpc.client import PinguinClient
 from pinguin_grpc.server import GrpcServer
@@ -61,12 +67,17 @@ async def serving(
     repository: NotificationRepository,
     *,
     disabled: Mapping[Channel, str] | None = None,
+    sms_rules: SmsRules | None = None,
     **options: Any,
 ) -> AsyncIterator[Serving]:
     """Serve a repository under a clock that stands still, with ids that count."""
     observer = RecordingObserver()
     service = NotificationService(
-        repository, clock=ManualClock(), ids=CountingIds(), disabled=disabled or {}
+        repository,
+        clock=ManualClock(),
+        ids=CountingIds(),
+        disabled=disabled or {},
+        sms_rules=sms_rules or SmsRules(),
     )
     server = GrpcServer(service, **{"tokens": [TOKEN], "observer": observer, **options})
     await server.start("127.0.0.1", 0)

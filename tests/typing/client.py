@@ -6,11 +6,21 @@ import ssl
 from datetime import UTC, datetime, timedelta
 from typing import assert_never, assert_type
 
-from pinguin_core import Channel, Email, EmailAddress, PhoneNumber, PinguinError, Sms
+from pinguin_core import (
+    Channel,
+    Email,
+    EmailAddress,
+    IdempotencyKey,
+    PhoneNumber,
+    PinguinError,
+    Sms,
+)
 from pinguin_grpc.client import (
+    Attempt,
     CallRefused,
     FieldViolation,
     NotificationStatus,
+    Outcome,
     PinguinClient,
     ServiceUnreachable,
     Status,
@@ -29,10 +39,16 @@ async def call() -> datetime | None:
         email = Email(to=EmailAddress("ada@example.com"), subject="Hi", body="Hello")
         accepted = await client.send(email, scheduled_at=datetime(2030, 1, 1, tzinfo=UTC))
         assert_type(accepted, NotificationStatus)
-        await client.send(Sms(PhoneNumber("+15550100123"), "Hello"))
+        await client.send(Sms(PhoneNumber("+15550100123"), "Hello"), idempotency_key="order-42")
+        await client.send(email, idempotency_key=IdempotencyKey("order-43"))
         shown = await client.status(accepted.id)
         assert_type(shown.channel, Channel)
+        assert_type(shown.attempts, tuple[Attempt, ...])
         return shown.next_attempt_at
+
+
+def took(attempt: Attempt) -> timedelta | None:
+    return None if attempt.outcome is Outcome.CRASHED else attempt.ended_at - attempt.started_at
 
 
 def tell(status: Status) -> str:
@@ -52,7 +68,8 @@ def explain(error: PinguinError) -> str:
         case CallRefused(status_name=name, field_violations=violations):
             assert_type(violations, tuple[FieldViolation, ...])
             return name + ", ".join(violation.field for violation in violations)
-        case ServiceUnreachable(reason=reason):
+        case ServiceUnreachable(reason=reason, may_pass=may_pass):
+            assert_type(may_pass, bool)
             return reason
         case _:
             return str(error)

@@ -50,6 +50,31 @@ class Status(betterproto.Enum):
     """It was called back before it was sent."""
 
 
+class AttemptOutcome(betterproto.Enum):
+    """What came of an attempt."""
+
+    UNSPECIFIED = 0
+    SENT = 1
+    """The provider took the message."""
+
+    REFUSED = 2
+    """The provider refused it for good."""
+
+    FAILED = 3
+    """It failed in a way that a later attempt may not."""
+
+    UNCLEAR = 4
+    """
+    It failed too, but the provider may have taken the message all the same.
+    """
+
+    CRASHED = 5
+    """Its worker stopped before it could report."""
+
+    INTERRUPTED = 6
+    """The service was stopped, and did not wait for it."""
+
+
 @dataclass(eq=False, repr=False)
 class EmailAttachment(betterproto.Message):
     """A file that goes with an e-mail."""
@@ -85,11 +110,38 @@ class NotificationRequest(betterproto.Message):
     """When to send it; at once if absent or past. Never sent early."""
 
     attachments: List["EmailAttachment"] = betterproto.message_field(6)
+    """Not supported yet: a request that sets it is refused."""
+
     idempotency_key: str = betterproto.string_field(16)
+    """
+    The caller's own name for this request: at most 255 visible ASCII characters without spaces,
+     such as a random UUID. The same key with the same content and time makes no second
+     notification: the first one is answered as it stands. Metadata `idempotency-key` does the same.
+    """
+
     html_message: str = betterproto.string_field(17)
     reply_to: str = betterproto.string_field(18)
     expires_at: Optional[datetime] = betterproto.message_field(19, optional=True)
     priority: int = betterproto.int32_field(20)
+
+
+@dataclass(eq=False, repr=False)
+class Attempt(betterproto.Message):
+    """One attempt to deliver a notification, which has ended."""
+
+    number: int = betterproto.int32_field(1)
+    """Which one it was, from 1."""
+
+    started_at: Optional[datetime] = betterproto.message_field(2, optional=True)
+    ended_at: Optional[datetime] = betterproto.message_field(3, optional=True)
+    outcome: "AttemptOutcome" = betterproto.enum_field(4)
+    code: str = betterproto.string_field(5)
+    """The provider's own code, such as `450 4.2.1`; empty if it gave none."""
+
+    text: str = betterproto.string_field(6)
+    """
+    What the provider said or what went wrong, in one line, without the recipient and the content.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -138,7 +190,14 @@ class NotificationResponse(betterproto.Message):
     """
 
     sms_segments: int = betterproto.int32_field(19)
-    """Not filled yet."""
+    """
+    Of how many segments an SMS consists, by which providers charge; 0 of an e-mail.
+    """
+
+    attempts: List["Attempt"] = betterproto.message_field(20)
+    """
+    The attempts that have ended, oldest first; of more than a hundred, the latest hundred.
+    """
 
 
 @dataclass(eq=False, repr=False)
