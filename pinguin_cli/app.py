@@ -6,20 +6,24 @@ Exit codes: 0 done; 1 refused or failed, bad settings included; 2 the command li
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, cast
+from uuid import uuid4
 
 import typer
 
-from pinguin_cli.output import block, complain, out, status_rows
+from pinguin_cli import streams
+from pinguin_cli.output import complain, remark, show
 from pinguin_core import (
     Channel,
     Email,
     EmailAddress,
+    IdempotencyKey,
     InvalidValue,
     Message,
     NotificationId,
@@ -38,6 +42,7 @@ _PARAMETERS: Final = {
     "phone_number": "--to",
     "subject": "--subject",
     "body": "--message",
+    "idempotency_key": "--idempotency-key",
     "notification_id": "ID",
 }
 """The core's names for what it checks, and what they are called on the command line."""
@@ -56,6 +61,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line, and end the process with its exit code."""
+    streams.reopen_closed()
     code = _run()
     try:
         sys.stdout.flush()
@@ -96,9 +102,19 @@ def _unwritten(error: OSError) -> int:
 
 def _misused(error: typer.BadParameter) -> int:
     if text := error.format_message():  # empty when the help was printed instead
-        command = error.ctx.command_path if error.ctx else "pinguin"
-        complain(f"{text if text.endswith('?') else text.rstrip('.') + '.'} See {command} --help")
+        command = error.ctx.command_path if error.ctx else _typed_command()
+        plain = text.replace(": Value error, ", ": ")  # typer's own word for a bad choice
+        ended = plain if plain.endswith(("?", "…")) else plain.rstrip(".") + "."
+        complain(f"{ended} See {command} --help")
     return error.exit_code
+
+
+def _typed_command() -> str:
+    """Name the command when typer does not: an option has no value."""
+    names = {
+        each.name or getattr(each.callback, "__name__", "") for each in app.registered_commands
+    }
+    return " ".join(["pinguin", *[word for word in sys.argv[1:2] if word in names]])
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it so)
@@ -112,7 +128,8 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it so)
 def _moment(text: str) -> datetime:
     if not _RFC_3339.fullmatch(text):
         raise typer.BadParameter(
-            "must be a time with its zone as in RFC 3339, such as 2030-01-01T09:00:00Z"
+            "must be a time with its zone as in RFC 3339, such as 2030-01-01T09:00:00Z, "
+            "with at most 6 decimals"
         )
     try:
         return require_aware(datetime.fromisoformat(text.upper()), "--at")
@@ -129,6 +146,25 @@ def _message(kind: Channel, to: str, subject: str, text: str) -> Message:
         is_number = kind is Channel.EMAIL and to.startswith("+")
         hint = "; for a text message, add --type sms" if is_number else ""
         raise _bad(error, hint) from error
+
+
+def _standard_input() -> str:
+    """Read it all, with the line ends of any system."""
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise typer.BadParameter("standard input is not UTF-8", param_hint="--message") from None
+    return io.StringIO(text, newline=None).read()
+
+
+def _key(given: str | None) -> IdempotencyKey:
+    """Return the key by which this one request is repeated."""
+    if given is None:
+        return IdempotencyKey(str(uuid4()))
+    try:
+        return IdempotencyKey(given)
+    except InvalidValue as error:
+        raise _bad(error) from error
 
 
 def _bad(error: InvalidValue, hint: str = "") -> typer.BadParameter:
@@ -160,7 +196,7 @@ def serve(
         bool, typer.Option("--sandbox", help="Keep what is sent in a folder; needs no provider.")
     ] = False,
     sandbox_folder: Annotated[
-        Path, typer.Option(help="Which folder; the database is there too, unless it is set.")
+        Path, typer.Option(help="Which folder; the sandbox has its own database there.")
     ] = Path("pinguin-sandbox"),
 ) -> None:
     """Run the service, as the environment and .env set it up, until SIGTERM or Ctrl-C."""
@@ -169,11 +205,12 @@ def serve(
     settings = SandboxSettings.read() if sandbox else ServerSettings.read()
     from pinguin_cli import logs, process, sandboxed
 
-    logs.set_up(settings.log_level)
-    if isinstance(settings, SandboxSettings):
-        sandboxed.run(settings, sandbox_folder)
-    else:
-        process.run(process.serve_until_stopped(settings))
+    with logs.unhurried(sys.stderr) as stream:
+        logs.set_up(settings.log_level, stream)
+        if isinstance(settings, SandboxSettings):
+            sandboxed.run(settings, sandbox_folder)
+        else:
+            process.run(process.serve_until_stopped(settings))
 
 
 @app.command()
@@ -202,20 +239,36 @@ def send(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it is sent, or has failed.")
     ] = False,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Your own name for it: sent once, however often you run this. Random if absent.",
+        ),
+    ] = None,
 ) -> None:
-    """Hand a notification to the running service."""
-    text = sys.stdin.read() if message == "-" else message
+    """Hand a notification to the running service; try for 15 seconds if there is none."""
+    text = _standard_input() if message == "-" else message
     notification = _message(kind, to, subject, text)
+    key = _key(idempotency_key)
     from pinguin_cli import calls
     from pinguin_cli.settings import ClientSettings
 
     last = calls.call(
         ClientSettings.read(),
-        lambda client: calls.send(client, notification, at, on_accepted=_tell_id, wait=wait),
+        lambda client: calls.send(
+            client,
+            notification,
+            at,
+            key=key,
+            on_accepted=_tell_id,
+            remark=remark,
+            wait=wait,
+        ),
     )
     if wait:
         calls.require_sent(last)
-        out().print(block(status_rows(last)))
+        show(last)
 
 
 @app.command()
@@ -230,5 +283,4 @@ def status(
     from pinguin_cli import calls
     from pinguin_cli.settings import ClientSettings
 
-    found = calls.call(ClientSettings.read(), lambda client: client.status(name))
-    out().print(block(status_rows(found)))
+    show(calls.call(ClientSettings.read(), lambda client: client.status(name)))

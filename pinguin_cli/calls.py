@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final, TypeVar
 
+from pinguin_cli.repeating import UNANSWERED, may_pass, until_answered
 from pinguin_cli.settings import ClientSettings
-from pinguin_core import Message, PinguinError
+from pinguin_core import IdempotencyKey, Message, PinguinError
 from pinguin_grpc.client import (
     CallRefused,
     NotificationStatus,
@@ -17,6 +18,7 @@ from pinguin_grpc.client import (
     ServiceUnreachable,
     Status,
 )
+from pinguin_grpc.identity import EncryptedKey, load_identity
 
 _FINAL: Final = frozenset({Status.SENT, Status.FAILED, Status.CANCELLED})
 _FIRST_PAUSE: Final = 0.1  # seconds between two questions; doubles
@@ -43,24 +45,51 @@ async def send(
     message: Message,
     scheduled_at: datetime | None,
     *,
+    key: IdempotencyKey,
     on_accepted: Callable[[str], None],
+    remark: Callable[[str], None],
     wait: bool,
 ) -> NotificationStatus:
-    """Hand over a notification, tell its id, and follow it to its end if that is wanted."""
-    accepted = await client.send(message, scheduled_at=scheduled_at)
+    """Hand over a notification, tell its id, and follow it to its end if that is wanted.
+
+    A service that is restarted meanwhile is asked again, with the same key.
+
+    It remarks what whoever waits should know, in one line: that it asks again, or how to do that
+    if it is interrupted.
+
+    Raises:
+        CallFailed: naming the key, if it is not known whether the notification was accepted.
+    """
+
+    async def hand_over() -> NotificationStatus:
+        return await client.send(message, scheduled_at=scheduled_at, idempotency_key=key)
+
+    try:
+        accepted = await until_answered(hand_over, remark)
+    except UNANSWERED as error:
+        if not may_pass(error):
+            raise
+        raise CallFailed(f"{_in_words(error)}; {_remedy(key)}") from error
+    except asyncio.CancelledError:
+        remark(f"interrupted before it was known whether it is accepted; {_remedy(key)}")
+        raise
     on_accepted(accepted.id)
-    return await follow(client, accepted) if wait else accepted
+
+    async def ask() -> NotificationStatus:
+        return await until_answered(lambda: client.status(accepted.id), remark)
+
+    return await follow(ask, accepted) if wait else accepted
 
 
 async def follow(
-    client: PinguinClient,
+    ask: Callable[[], Awaitable[NotificationStatus]],
     status: NotificationStatus,
     on_change: Callable[[NotificationStatus], None] = lambda _: None,
 ) -> NotificationStatus:
     """Ask again and again until a notification's status is final.
 
     Args:
-        client: whom to ask.
+        ask: asks how it stands.
         status: what is known so far.
         on_change: told each status that differs from the one before.
     """
@@ -68,7 +97,7 @@ async def follow(
     while status.status not in _FINAL:
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
-        before, status = status, await client.status(status.id)
+        before, status = status, await ask()
         if status != before:
             on_change(status)
     return status
@@ -95,16 +124,21 @@ async def _call(
             address.host, address.port, token=settings.tokens[0], tls=tls
         ) as client:
             return await ask(client)
-    except CallRefused as error:
-        raise CallFailed(_refusal(error)) from error
-    except ServiceUnreachable as error:
-        raise CallFailed(
+    except UNANSWERED as error:
+        raise CallFailed(_in_words(error)) from error
+
+
+def _remedy(key: IdempotencyKey) -> str:
+    return f"to try again without sending it twice, add --idempotency-key {key}"
+
+
+def _in_words(error: CallRefused | ServiceUnreachable) -> str:
+    if isinstance(error, ServiceUnreachable):
+        return (
             f"{error.reason}; is `pinguin serve` running there? GRPC_SERVER_ADDR says where it is, "
-            "GRPC_SERVER_TLS and GRPC_SERVER_CA_FILE how to reach it"
-        ) from error
-
-
-def _refusal(error: CallRefused) -> str:
+            "GRPC_SERVER_TLS and GRPC_SERVER_CA_FILE how to reach it, GRPC_CLIENT_CERT_FILE what "
+            "to show it"
+        )
     if error.status_name == "UNAUTHENTICATED":
         return "the service refused the token; set NOTIFICATION_AUTH_TOKEN to one that it knows"
     return " ".join(error.message.split())
@@ -117,7 +151,9 @@ def _tls_context(settings: ClientSettings) -> ssl.SSLContext | None:
     context = ssl.create_default_context(cafile=ca_file)
     if certificate is not None:
         try:
-            context.load_cert_chain(certificate, settings.grpc_client_key_file)
+            load_identity(context, certificate, settings.grpc_client_key_file)
+        except EncryptedKey as error:
+            raise CallFailed(f"GRPC_CLIENT_KEY_FILE: {error}") from error
         except ssl.SSLError as error:
             raise CallFailed(
                 "GRPC_CLIENT_CERT_FILE, GRPC_CLIENT_KEY_FILE: are no certificate with its key in "

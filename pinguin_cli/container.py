@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from dependency_injector import containers, providers
 
-from pinguin_adapters.smtp_sender import SmtpRelay, SmtpSender, TlsMode
-from pinguin_adapters.twilio_sender import TwilioAccount, TwilioSender
-from pinguin_cli.observer import LogObserver, log_conversation
+from pinguin_cli.health import HEALTH_SERVICES, HealthObserver
+from pinguin_cli.observer import LogObserver, Observers
+from pinguin_cli.senders import email_sender, sms_sender, smtp_senders
 from pinguin_cli.settings import ServerSettings
 from pinguin_core import (
     Channel,
@@ -21,9 +21,13 @@ from pinguin_core import (
     ExponentialBackoff,
     NotificationRepository,
     NotificationService,
+    SmsLedger,
+    SmsQuota,
+    SmsRules,
     SystemClock,
     TimeSortedIds,
 )
+from pinguin_grpc.health import Health
 from pinguin_grpc.server import GrpcServer, TlsFiles
 
 _MARGIN: Final = timedelta(seconds=10)
@@ -31,41 +35,6 @@ _MARGIN: Final = timedelta(seconds=10)
 
 DRAIN: Final = timedelta(seconds=5)
 """How long deliveries under way may take to end when the service stops."""
-
-
-def email_sender(settings: ServerSettings) -> SmtpSender | None:
-    """Make the sender of e-mail, if it is configured."""
-    if settings.smtp_host is None or settings.from_email is None:
-        return None
-    password = settings.smtp_password
-    relay = SmtpRelay(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        username=settings.smtp_username,
-        password=None if password is None else password.get_secret_value(),
-        tls=TlsMode(settings.smtp_tls),
-        ca_file=settings.smtp_tls_ca_file,
-    )
-    return SmtpSender(
-        relay,
-        from_address=settings.from_email,
-        connect_timeout=settings.connection_timeout_sec,
-        operation_timeout=settings.operation_timeout_sec,
-        trace=log_conversation if settings.log_level == "DEBUG" else None,
-    )
-
-
-def sms_sender(settings: ServerSettings) -> TwilioSender | None:
-    """Make the sender of SMS, if it is configured."""
-    sid, token = settings.twilio_account_sid, settings.twilio_auth_token
-    number = settings.twilio_from_number
-    if sid is None or token is None or number is None:
-        return None
-    return TwilioSender(
-        TwilioAccount(sid, token.get_secret_value(), number, settings.twilio_base_url),
-        connect_timeout=settings.connection_timeout_sec,
-        operation_timeout=settings.operation_timeout_sec,
-    )
 
 
 def disabled_channels(settings: ServerSettings) -> Mapping[Channel, str]:
@@ -78,6 +47,12 @@ def disabled_channels(settings: ServerSettings) -> Mapping[Channel, str]:
     }
 
 
+def health(settings: ServerSettings) -> Health:
+    """Make the health services, with one for each provider that is configured."""
+    disabled = disabled_channels(settings)
+    return Health([name for channel, name in HEALTH_SERVICES.items() if channel not in disabled])
+
+
 def tls_files(settings: ServerSettings) -> TlsFiles | None:
     """Name the files that TLS needs, if it is configured."""
     certificate, key = settings.grpc_tls_cert_file, settings.grpc_tls_key_file
@@ -88,18 +63,51 @@ def tls_files(settings: ServerSettings) -> TlsFiles | None:
 
 def attempt_timeout(settings: ServerSettings) -> timedelta:
     """Say when the dispatcher gives an attempt up, which the sender should have done before."""
-    return settings.connection_timeout_sec + settings.operation_timeout_sec + _MARGIN
+    relays = 1 if settings.smtp_fallback_host is None else 2
+    return settings.connection_timeout_sec + relays * settings.operation_timeout_sec + _MARGIN
+
+
+def retries_ambiguous(settings: ServerSettings) -> bool:
+    """Say whether what may have been delivered is tried again."""
+    return settings.on_ambiguous == "retry"
+
+
+def sms_rules(settings: ServerSettings) -> SmsRules:
+    """Say which SMS are accepted."""
+    return SmsRules(
+        max_segments=settings.sms_max_segments,
+        allowed_prefixes=settings.sms_allowed_prefixes,
+        fold_typography=settings.sms_fold_typography,
+    )
+
+
+class Store(NotificationRepository, SmsLedger, Protocol):
+    """Where the service keeps its notifications."""
+
+
+def sms_quota(settings: ServerSettings, store: Store) -> SmsQuota | None:
+    """Say how many SMS may leave in a day, if there is a limit."""
+    per_day, to_one = settings.sms_per_day, settings.sms_per_recipient_per_day
+    if per_day is None and to_one is None:
+        return None  # and nobody counts
+    return SmsQuota(store, per_day=per_day, per_recipient_per_day=to_one)
 
 
 class Container(containers.DeclarativeContainer):
     """The service's parts, each made when it is first asked for."""
 
     settings = providers.Dependency(instance_of=ServerSettings)
-    repository: providers.Dependency[NotificationRepository] = providers.Dependency()
+    repository: providers.Dependency[Store] = providers.Dependency()
 
     clock = providers.Singleton(SystemClock)
-    observer = providers.Singleton(LogObserver, settings.provided.log_level)
-    email_sender = providers.Singleton(email_sender, settings)
+    health = providers.Singleton(health, settings)
+    observer = providers.Singleton(
+        Observers,
+        providers.Singleton(LogObserver, settings.provided.log_level),
+        providers.Singleton(HealthObserver, health),
+    )
+    smtp_senders = providers.Singleton(smtp_senders, settings)
+    email_sender = providers.Singleton(email_sender, smtp_senders, clock)
     sms_sender = providers.Singleton(sms_sender, settings)
     policy = providers.Singleton(
         ExponentialBackoff,
@@ -116,6 +124,10 @@ class Container(containers.DeclarativeContainer):
         observer=observer,
         attempt_timeout=providers.Factory(attempt_timeout, settings),
         drain_timeout=DRAIN,
+        email_rate=settings.provided.email_rate_per_sec,
+        sms_rate=settings.provided.sms_rate_per_sec,
+        retry_ambiguous=providers.Factory(retries_ambiguous, settings),
+        sms_quota=providers.Factory(sms_quota, settings, repository),
     )
     service = providers.Singleton(
         NotificationService,
@@ -125,6 +137,7 @@ class Container(containers.DeclarativeContainer):
         on_queued=dispatcher.provided.wake,
         observer=observer,
         disabled=providers.Factory(disabled_channels, settings),
+        sms_rules=providers.Factory(sms_rules, settings),
     )
     server = providers.Singleton(
         GrpcServer,
@@ -132,4 +145,5 @@ class Container(containers.DeclarativeContainer):
         tokens=settings.provided.tokens,
         tls=providers.Factory(tls_files, settings),
         observer=observer,
+        health=health,
     )

@@ -7,6 +7,7 @@ import email
 import email.policy
 import json
 import secrets
+import signal
 import tempfile
 import time
 from collections.abc import Iterable
@@ -41,14 +42,19 @@ def run() -> None:
     Raises:
         CallFailed: if one of them was not sent.
         CannotStart: if the service cannot be started.
+        KeyboardInterrupt: if it is interrupted, by whatever signal.
     """
     logs.set_up("ERROR")
     with tempfile.TemporaryDirectory(prefix="pinguin-demo-") as folder:
-        process.run(_demo(Path(folder), out()))
+        try:
+            process.run(_demo(Path(folder), out()))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
 
 
 async def _demo(folder: Path, console: Console) -> None:
     logs.catch_strays(asyncio.get_running_loop())
+    _end_on_signals()
     token = secrets.token_hex(16)
     # None of the environment's settings: the demo is the same everywhere.
     settings = SandboxSettings.model_construct(
@@ -63,6 +69,14 @@ async def _demo(folder: Path, console: Console) -> None:
             await _send_and_follow(client, _Journal(console))
         if service.sandbox is not None:
             _show_arrivals(console, service.sandbox)
+
+
+def _end_on_signals() -> None:
+    """Take the folder away before the process ends, as Ctrl-C does."""
+    task = asyncio.current_task()
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        if task is not None and signal.getsignal(signum) is not signal.SIG_IGN:  # as under nohup
+            asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
 
 
 class _Journal:
@@ -97,8 +111,11 @@ async def _send_and_follow(client: PinguinClient, journal: _Journal) -> None:
             group.create_task(_follow(client, status, journal))
 
 
-async def _follow(client: PinguinClient, status: NotificationStatus, journal: _Journal) -> None:
-    calls.require_sent(await calls.follow(client, status, journal.write))
+async def _follow(client: PinguinClient, accepted: NotificationStatus, journal: _Journal) -> None:
+    async def ask() -> NotificationStatus:
+        return await client.status(accepted.id)
+
+    calls.require_sent(await calls.follow(ask, accepted, journal.write))
 
 
 def _show_arrivals(console: Console, sandbox: Sandbox) -> None:

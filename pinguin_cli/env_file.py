@@ -1,39 +1,60 @@
-"""The `.env` file: what is wrong with it as a file. Its values are read with all the others."""
+"""The `.env` file: what it says, and what is wrong with it as a file."""
 
 from __future__ import annotations
 
-import difflib
 import io
 import logging
-from collections.abc import Collection, Iterator, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
+
+from pinguin_cli import names
 
 FILE: Final = ".env"
 """Where it is: in the working directory."""
-
-_OURS: Final = ("DATABASE_", "GRPC_", "NOTIFICATION_", "SMTP_", "TWILIO_")
-_ALIKE: Final = 0.8  # lets MAX_RETRY pass for MAX_RETRIES, and MAX_CONNECTIONS be another's
 
 # We report such lines ourselves; without a handler they would go to standard error as they are.
 logging.getLogger("dotenv").addHandler(logging.NullHandler())
 
 
-def problems(known: Collection[str]) -> list[str]:
-    """Name the lines that cannot be understood and the settings that do not exist.
+@dataclass(frozen=True, slots=True)
+class EnvFile:
+    """Its lines."""
 
-    Names that are nothing like ours are left alone: the file may be shared with other programs.
+    bindings: Sequence[Binding] = ()
+
+    @property
+    def values(self) -> Mapping[str, str | None]:
+        """What it says, as it stands there: `${x}` in a password is just that."""
+        return {each.key: each.value for each in self.bindings if each.key is not None}
+
+    def problems(self, known: Collection[str]) -> Iterator[str]:
+        """Name the lines that cannot be understood and the settings that do not exist.
+
+        Names that are nothing like ours are left alone: it may be shared with other programs.
+        """
+        for binding in self.bindings:
+            if binding.error:
+                yield f"{FILE}: line {binding.original.line} is not of the form NAME=value"
+            elif binding.key is not None and binding.key not in known:
+                yield from _unknown(binding.key, known)
+
+
+def read() -> EnvFile:
+    """Read it once, because it may be a pipe; without one there is nothing in it.
+
+    Raises:
+        OSError: if it cannot be read, a folder or a link to nothing included.
+        UnicodeDecodeError: if it is no text.
     """
-    path = Path(FILE)
-    if not path.is_file():
-        return []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        return [unreadable(error)]
-    return list(_problems(text, known))
+    if not os.path.lexists(FILE):
+        return EnvFile()
+    text = Path(FILE).read_text(encoding="utf-8")
+    return EnvFile(tuple(parse_stream(io.StringIO(text))))
 
 
 def unreadable(error: OSError | UnicodeDecodeError) -> str:
@@ -42,17 +63,8 @@ def unreadable(error: OSError | UnicodeDecodeError) -> str:
     return f"{FILE}: cannot be read: {reason}"
 
 
-def _problems(text: str, known: Collection[str]) -> Iterator[str]:
-    for binding in parse_stream(io.StringIO(text)):
-        if binding.error:
-            yield f"{FILE}: line {binding.original.line} is not of the form NAME=value"
-        elif binding.key is not None and binding.key not in known:
-            yield from _unknown(binding.key, sorted(known))
-
-
-def _unknown(name: str, known: Sequence[str]) -> Iterator[str]:
-    alike = difflib.get_close_matches(name.upper(), known, n=1, cutoff=_ALIKE)
-    if alike:
-        yield f"{name}: is no setting; did you mean {alike[0]}?"
-    elif name.upper().startswith(_OURS):
+def _unknown(name: str, known: Collection[str]) -> Iterator[str]:
+    if setting := names.meant(name, known):
+        yield f"{name}: is no setting; did you mean {setting}?"
+    elif name.upper().startswith(names.PREFIXES):
         yield f"{name}: is no setting of Pinguin; take it out of {FILE}, or mend its name"

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from loguru import logger
 
+from pinguin_cli.log_stream import LogStream
 from pinguin_core import PinguinError
 from pinguin_core.masking import scrub
 
@@ -44,7 +45,12 @@ _MOST_CAUSES: Final = 4
 _MOST_TEXT: Final = 300
 
 
-def set_up(level: str, stream: TextIO | None = None) -> None:
+def unhurried(stream: TextIO) -> LogStream:
+    """Let nobody who logs wait for a stream; what is lost for want of a reader, the log tells."""
+    return LogStream(stream, lambda lost: record("WARNING", "log.dropped", records=lost))
+
+
+def set_up(level: str, stream: TextIO | LogStream | None = None) -> None:
     """Send all records of a level and above to a stream, standard error if absent.
 
     Args:
@@ -116,7 +122,7 @@ def _stray(where: str, error: BaseException | None) -> None:
     record("ERROR", "stray", where=where, **({} if error is None else describe(error)))
 
 
-def _sink(stream: TextIO, render: Callable[[Record], str]) -> Callable[[Message], None]:
+def _sink(stream: TextIO | LogStream, render: Callable[[Record], str]) -> Callable[[Message], None]:
     def write(message: Message) -> None:
         # A log that cannot be written, on a closed pipe or a full disk, must not stop the service.
         with contextlib.suppress(OSError, ValueError):

@@ -6,7 +6,8 @@ Texts that users wrote are data: neither markup nor control sequences in them ta
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -14,10 +15,13 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from pinguin_grpc.client import NotificationStatus
+    from pinguin_grpc.client import Attempt, NotificationStatus
 
 _LABEL: Final = 14
-_STYLES: Final = {"SENT": "green", "FAILED": "red", "QUEUED": "yellow"}
+_INDENT: Final = "  "
+_NARROWEST: Final = 20  # characters in which a provider's words can still be read
+_STYLES: Final = {"SENT": "green", "FAILED": "red", "REFUSED": "red", "QUEUED": "yellow"}
+_POSSIBLE: Final = "possible: an attempt may have delivered it without our learning so"
 
 
 def out() -> Console:
@@ -27,7 +31,12 @@ def out() -> Console:
 
 def complain(text: str) -> None:
     """Print an error on standard error."""
-    print(f"Error: {printable(text)}", file=sys.stderr)  # noqa: T201 (standard error is the place)
+    remark(f"Error: {text}")
+
+
+def remark(text: str) -> None:
+    """Print on standard error what is worth knowing meanwhile."""
+    print(printable(text), file=sys.stderr)  # noqa: T201 (standard error is the place)
 
 
 def printable(text: str) -> str:
@@ -43,6 +52,15 @@ def block(rows: Iterable[tuple[str, str]]) -> Text:
     return Text("\n").join(_row(label, value) for label, value in rows)
 
 
+def show(status: NotificationStatus) -> None:
+    """Print all that is known of a notification."""
+    console = out()
+    console.print(block(status_rows(status)))
+    if status.attempts:
+        width = console.width if console.is_terminal else None
+        console.print(Text.assemble(("Attempts", "dim"), "\n", table(status.attempts, width)))
+
+
 def status_rows(status: NotificationStatus) -> list[tuple[str, str]]:
     """Name everything that is known of a notification; what does not apply is left out."""
     rows = [
@@ -52,6 +70,7 @@ def status_rows(status: NotificationStatus) -> list[tuple[str, str]]:
         ("To", status.recipient),
         ("Subject", status.subject),
         ("Message", status.body),
+        ("Segments", str(status.sms_segments or "")),
         ("Created", moment(status.created_at)),
         ("Updated", moment(status.updated_at)),
         ("Scheduled", moment(status.scheduled_at)),
@@ -59,9 +78,32 @@ def status_rows(status: NotificationStatus) -> list[tuple[str, str]]:
         ("Retries", str(status.retry_count)),
         ("Last error", status.last_error),
         ("Provider ID", status.provider_message_id),
-        ("Duplicate", "possible" if status.possible_duplicate else ""),
+        ("Duplicate", _POSSIBLE if status.possible_duplicate else ""),
     ]
     return [(label, value) for label, value in rows if value]
+
+
+def table(attempts: Sequence[Attempt], width: int | None = None) -> Text:
+    """Lay attempts out a line each: number, beginning, time taken, outcome, the provider's words.
+
+    Args:
+        attempts: at least one.
+        width: where to wrap the words, under their beginning; nowhere if it is absent.
+    """
+    cells = [
+        (str(each.number), moment(each.started_at), _taken(each), each.outcome.name.lower())
+        for each in attempts
+    ]
+    number, began, taken, outcome = (max(map(len, column)) for column in zip(*cells, strict=True))
+    lines = []
+    for each, cell in zip(attempts, cells, strict=True):
+        left = f"{_INDENT}{cell[0]:>{number}}  {cell[1]:{began}}  {cell[2]:>{taken}}  "
+        indent = len(left) + outcome + 2
+        words = _wrapped(_words(each), width and max(width - indent, _NARROWEST))
+        gap = " " * (indent - len(left) - len(cell[3])) if words else ""
+        right = ("\n" + " " * indent).join(words)
+        lines.append(Text.assemble(left, (cell[3], style_of(each.outcome.name)), gap + right))
+    return Text("\n").join(lines)
 
 
 def moment(when: datetime | None) -> str:
@@ -72,6 +114,22 @@ def moment(when: datetime | None) -> str:
 def style_of(status: str) -> str:
     """Return the colour of a status."""
     return _STYLES.get(status, "")
+
+
+def _taken(attempt: Attempt) -> str:
+    seconds = (attempt.ended_at - attempt.started_at).total_seconds()
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+
+
+def _words(attempt: Attempt) -> str:
+    """Return the provider's code and words; many words begin with the code."""
+    text = printable(attempt.text).replace("\n", " ")
+    code = printable(attempt.code).replace("\n", " ")
+    return text if code in text else f"{code} {text}".strip()
+
+
+def _wrapped(words: str, width: int | None) -> list[str]:
+    return textwrap.wrap(words, width) if width else [words] * bool(words)
 
 
 def _row(label: str, value: str) -> Text:

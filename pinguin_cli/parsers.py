@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from pinguin_core import EmailAddress, InvalidValue, PhoneNumber
+from pinguin_core import EmailAddress, InvalidValue, PhoneNumber, SmsRules
 
 _FLAGS: Final = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
@@ -27,6 +27,7 @@ _HOST_AND_PORT = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9_.-]+)):(?P<port>[0-9]{1,5})"
 )
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
+_LONGEST_LABEL: Final = 63
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
@@ -61,28 +62,26 @@ def is_loopback(host: str) -> bool:
 
 def listen_address(text: str) -> Address:
     """Read where to listen; port 0 stands for any free one."""
-    match = _HOST_AND_PORT.fullmatch(text)
-    if match is None or int(match["port"]) > 65535:  # noqa: PLR2004 (the highest port)
+    address = _address(text)
+    if address is None:
         raise ValueError(
             "must be host:port with a port up to 65535, as in localhost:50051 or [::1]:50051, "
             "or 0.0.0.0:50051 for all interfaces"
         )
-    if match["v6"]:
-        return Address(str(_ip_version_6(match["v6"])), int(match["port"]))
-    return Address(match["name"], int(match["port"]))
+    return address
 
 
 def server_address(text: str) -> Address:
     """Read where to connect."""
-    address = listen_address(text)
-    if address.port == 0:
+    address = _address(text)
+    if address is None or address.port == 0:
         raise ValueError("must be host:port with a port from 1 to 65535, as in localhost:50051")
     return address
 
 
 def host(text: str) -> str:
     """Read the name or number of a host, without a port."""
-    if not _HOST.fullmatch(text) and not _is_ip_address(text):
+    if not _is_host_name(text) and not _is_ip_address(text):
         raise ValueError("must be a host's name without scheme or port, as in smtp.example.com")
     return text
 
@@ -106,6 +105,18 @@ def seconds(highest: int) -> Callable[[str], timedelta]:
         if not timedelta(0) < duration <= timedelta(seconds=highest):
             raise ValueError(f"must be a number of seconds, more than 0 and at most {highest}")
         return duration
+
+    return parse
+
+
+def rate(highest: int) -> Callable[[str], float]:
+    """Make a parser for how often a second something may happen, up to so often."""
+
+    def parse(text: str) -> float:
+        number = float(text) if _DECIMAL.fullmatch(text) else 0
+        if not 0 < number <= highest:
+            raise ValueError(f"must be a number, more than 0 and at most {highest}")
+        return number
 
     return parse
 
@@ -175,11 +186,22 @@ def phone_number(text: str) -> PhoneNumber:
         raise ValueError(error.problem) from None
 
 
+def number_prefixes(text: str) -> tuple[str, ...]:
+    """Read how telephone numbers may begin, comma-separated."""
+    prefixes = tuple(prefix.strip() for prefix in text.split(","))
+    try:
+        SmsRules(allowed_prefixes=prefixes)
+    except InvalidValue as error:
+        raise ValueError(error.problem) from None
+    return prefixes
+
+
 def base_url(text: str) -> str:
     """Read the address of an HTTP service; in clear text only on this machine."""
     try:
         url = urlsplit(text)
         port_is_right = url.port != 0  # reading it raises for what is no port
+        (url.hostname or "").encode("idna")  # as this does for what is no host's name
     except ValueError:
         url, port_is_right = urlsplit(""), False
     in_clear = url.scheme == "http" and is_loopback(url.hostname or "")
@@ -259,6 +281,22 @@ def _server_url(text: str) -> str:
             " (in a password, write %40 for @, %2F for /, %3A for : and %25 for %)"
         )
     return text
+
+
+def _address(text: str) -> Address | None:
+    match = _HOST_AND_PORT.fullmatch(text)
+    if match is None or int(match["port"]) > 65535:  # noqa: PLR2004 (the highest port)
+        return None
+    port = int(match["port"])
+    if match["v6"]:
+        return Address(str(_ip_version_6(match["v6"])), port)
+    return Address(match["name"], port) if _is_host_name(match["name"]) else None
+
+
+def _is_host_name(text: str) -> bool:
+    """Tell whether a name can be looked up: Python's `idna` codec refuses other labels."""
+    labels = text.removesuffix(".").split(".")
+    return bool(_HOST.fullmatch(text)) and all(0 < len(each) <= _LONGEST_LABEL for each in labels)
 
 
 def _ip_version_6(text: str) -> ipaddress.IPv6Address:

@@ -14,9 +14,11 @@ from typing import Any, Final, TypeVar
 from pinguin_cli import logs
 from pinguin_cli.container import disabled_channels
 from pinguin_cli.serve import Running, running
-from pinguin_cli.settings import ServerSettings
+from pinguin_cli.settings import ServerSettings, strangers
 
 _STOPPERS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_REMEDY: Final = "mend their names, unless another program reads them"
 
 ResultT = TypeVar("ResultT")
 
@@ -36,6 +38,8 @@ async def serve_until_stopped(
         for channel, remedy in disabled_channels(settings).items():
             if channel not in service.channels:
                 logs.record("WARNING", "channel.disabled", channel=channel.value, remedy=remedy)
+        if unknown := strangers():
+            logs.record("WARNING", "settings.unknown", names=", ".join(unknown), remedy=_REMEDY)
         for remedy in service.weaknesses:
             logs.record("WARNING", "database.weak", remedy=remedy)
         logs.record(

@@ -74,14 +74,30 @@ def plaintext_stays_here(given: Given) -> Iterable[str]:
         )
 
 
-def password_stays_secret(given: Given) -> Iterable[str]:
-    """No credentials for a relay cross a network in the clear."""
-    off = given.get("SMTP_TLS", "").lower() == "off"
-    if off and "SMTP_PASSWORD" in given and not parsers.is_loopback(given.get("SMTP_HOST", "")):
-        yield (
-            "SMTP_TLS: off would send SMTP_PASSWORD in the clear; "
-            "set starttls or implicit, or leave the password out"
-        )
+def password_stays_secret(relay: str) -> Rule:
+    """Make the rule that no credentials for a relay cross a network in the clear.
+
+    Args:
+        relay: what the names of its settings begin with.
+    """
+
+    def rule(given: Given) -> Iterable[str]:
+        off = given.get(f"{relay}_TLS", "").lower() == "off"
+        elsewhere = not parsers.is_loopback(given.get(f"{relay}_HOST", ""))
+        if off and elsewhere and f"{relay}_PASSWORD" in given:
+            yield (
+                f"{relay}_TLS: off would send {relay}_PASSWORD in the clear; "
+                "set starttls or implicit, or leave the password out"
+            )
+
+    return rule
+
+
+def fallback_has_a_host(given: Given) -> Iterable[str]:
+    """Nobody counts on a second relay of which only the rest is set."""
+    rest = sorted(name for name in given if name.startswith("SMTP_FALLBACK_"))
+    if rest and "SMTP_FALLBACK_HOST" not in given:
+        yield f"SMTP_FALLBACK_HOST: is required, because {rest[0]} is set"
 
 
 def _allows_plaintext(given: Given) -> bool:
@@ -99,8 +115,13 @@ SERVER: Final[tuple[Rule, ...]] = (
     needs("SMTP_HOST", "FROM_EMAIL"),
     needs("SMTP_USERNAME", "SMTP_PASSWORD"),
     needs("SMTP_PASSWORD", "SMTP_USERNAME"),
+    password_stays_secret("SMTP"),
+    needs("SMTP_FALLBACK_HOST", "SMTP_HOST"),
+    fallback_has_a_host,
+    needs("SMTP_FALLBACK_USERNAME", "SMTP_FALLBACK_PASSWORD"),
+    needs("SMTP_FALLBACK_PASSWORD", "SMTP_FALLBACK_USERNAME"),
+    password_stays_secret("SMTP_FALLBACK"),
     plaintext_stays_here,
-    password_stays_secret,
 )
 CLIENT: Final[tuple[Rule, ...]] = (
     tokens_agree,

@@ -10,9 +10,9 @@ from shutil import which
 
 from pydantic import SecretStr
 
-from pinguin_cli import process
+from pinguin_cli import logs, parsers, process
 from pinguin_cli.output import block, out
-from pinguin_cli.serve import Running
+from pinguin_cli.serve import CannotStart, Running
 from pinguin_cli.settings import ClientSettings, SandboxSettings
 
 
@@ -23,22 +23,40 @@ def run(settings: SandboxSettings, folder: Path) -> None:
         CannotStart: if it cannot be started.
     """
     made_up = None if settings.tokens else secrets.token_hex(16)
+    database = _database_in(folder)
+    if ignored := sorted(settings.model_fields_set & {"database_path", "database_url"}):
+        logs.record(
+            "WARNING",
+            "settings.ignored",
+            names=", ".join(map(str.upper, ignored)),
+            reason=f"the sandbox has a database of its own, {database}",
+        )
     process.run(
         process.serve_until_stopped(
-            _completed(settings, folder, made_up),
+            _completed(settings, database, made_up),
             sandbox_folder=folder,
             on_ready=lambda service: _introduce(service, folder, made_up),
         )
     )
 
 
-def _completed(settings: SandboxSettings, folder: Path, token: str | None) -> SandboxSettings:
-    """Fill in what was not set."""
-    filled: dict[str, object] = {}
+def _database_in(folder: Path) -> Path:
+    try:
+        return parsers.database_path(str(folder / "pinguin.db"))
+    except ValueError as error:
+        raise CannotStart(
+            f"--sandbox-folder {folder}: cannot be used: its database {error}"
+        ) from None
+
+
+def _completed(settings: SandboxSettings, database: Path, token: str | None) -> SandboxSettings:
+    """Fill in a token if there is none, and leave every database alone that is not the sandbox's.
+
+    What waits in one that is in use would be marked SENT, and end in the folder.
+    """
+    filled: dict[str, object] = {"database_path": database, "database_url": None}
     if token is not None:
         filled["notification_auth_token"] = (SecretStr(token),)
-    if not settings.model_fields_set & {"database_path", "database_url"}:
-        filled["database_path"] = folder / "pinguin.db"
     return settings.model_copy(update=filled)
 
 

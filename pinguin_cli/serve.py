@@ -20,7 +20,7 @@ from pinguin_cli.parsers import Address
 from pinguin_cli.sandbox import Sandbox
 from pinguin_cli.settings import ServerSettings
 from pinguin_core import Channel, InvalidValue, PinguinError, StoreFull, StoreUnavailable
-from pinguin_grpc.server import GrpcServer
+from pinguin_grpc.server import EncryptedKey, GrpcServer
 
 _CALLS_DRAIN: Final = timedelta(seconds=1)
 """How long calls under way may take to be answered when the service stops."""
@@ -69,13 +69,14 @@ async def running(
         if sandbox_folder is not None:
             sandbox = await _sandbox(sandbox_folder, stack)
             settings = settings.model_copy(update=dict(sandbox.settings))
-        store = await _store(settings, stack)
+        store = await _store(settings, sandbox_folder, stack)
         container = Container(settings=settings, repository=store)
         for sender in _senders(container):
             await stack.enter_async_context(sender)
         store.subscribe(container.dispatcher().wake_at)
         await stack.enter_async_context(container.dispatcher())
-        server = await _listening(container.server, settings)
+        server = _server(container.server)
+        await _listen(server, settings.grpc_listen_addr)
         stack.push_async_callback(server.drain, _CALLS_DRAIN)
         disabled = disabled_channels(settings)
         channels = tuple(channel for channel in Channel if channel not in disabled)
@@ -92,35 +93,52 @@ async def _sandbox(folder: Path, stack: AsyncExitStack) -> Sandbox:
         ) from error
 
 
-async def _store(settings: ServerSettings, stack: AsyncExitStack) -> SqlModelNotificationRepository:
+async def _store(
+    settings: ServerSettings, sandbox_folder: Path | None, stack: AsyncExitStack
+) -> SqlModelNotificationRepository:
     try:
         store = SqlModelNotificationRepository.open(settings.database)
         return await stack.enter_async_context(store)
-    except (InvalidValue, StoreFull, StoreUnavailable) as error:
-        named = (
-            "DATABASE_URL" if settings.database_url else f"DATABASE_PATH ({settings.database_path})"
-        )
-        raise CannotStart(f"{named}: {error}") from error
+    except InvalidValue as error:
+        raise CannotStart(f"{_where_set(settings, sandbox_folder)}: {error.problem}") from error
+    except (StoreFull, StoreUnavailable) as error:
+        raise CannotStart(f"{_where_set(settings, sandbox_folder)}: {error}") from error
+
+
+def _where_set(settings: ServerSettings, sandbox_folder: Path | None) -> str:
+    """Name what says where the database is."""
+    if sandbox_folder is not None:
+        return f"--sandbox-folder {sandbox_folder}"
+    return "DATABASE_URL" if settings.database_url else f"DATABASE_PATH ({settings.database_path})"
 
 
 def _senders(container: Container) -> Sequence[SmtpSender | TwilioSender]:
     try:
-        senders = (container.email_sender(), container.sms_sender())
+        senders = (*container.smtp_senders(), container.sms_sender())
     except InvalidValue as error:  # only a domain that looks like one, and yet is none
         raise CannotStart(f"FROM_EMAIL: {error.problem}") from error
     return [sender for sender in senders if sender is not None]
 
 
-async def _listening(make: Callable[[], GrpcServer], settings: ServerSettings) -> GrpcServer:
-    address = settings.grpc_listen_addr
+def _server(make: Callable[[], GrpcServer]) -> GrpcServer:
     try:
-        server = make()
-        await server.start(address.host, address.port)
+        return make()
+    except EncryptedKey as error:
+        raise CannotStart(f"GRPC_TLS_KEY_FILE: {error}") from error
     except ssl.SSLError as error:  # an OSError too: it comes first
         raise CannotStart(
             "GRPC_TLS_CERT_FILE, GRPC_TLS_KEY_FILE: are no certificate with its key in PEM form "
             f"({error.reason or 'unreadable'})"
         ) from error
+    except OSError as error:
+        raise CannotStart(
+            f"GRPC_TLS_CERT_FILE, GRPC_TLS_KEY_FILE: cannot be read: {error.strerror}"
+        ) from error
+
+
+async def _listen(server: GrpcServer, address: Address) -> None:
+    try:
+        await server.start(address.host, address.port)
     except OSError as error:
         unknown_host = isinstance(error, socket.gaierror)  # whose numbers are no errno
         reason = error.strerror if unknown_host or error.errno is None else os.strerror(error.errno)
@@ -128,4 +146,3 @@ async def _listening(make: Callable[[], GrpcServer], settings: ServerSettings) -
             f"GRPC_LISTEN_ADDR: cannot listen on {address}: {reason}; choose an address of this "
             "machine and a port that is free"
         ) from error
-    return server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -16,16 +17,20 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pinguin_cli import env_file, parsers, rules
+from pinguin_cli import env_file, names, parsers, rules
 from pinguin_cli.parsers import Address
 from pinguin_core import EmailAddress, PhoneNumber, PinguinError
 
 _Seconds = Annotated[timedelta, PlainValidator(parsers.seconds(600))]
+_Rate = Annotated[float, PlainValidator(parsers.rate(10_000))]
 _File = Annotated[Path, PlainValidator(parsers.readable_file)]
 _Authorities = Annotated[Path, PlainValidator(parsers.authorities)]
 _Tokens = Annotated[tuple[SecretStr, ...], PlainValidator(parsers.tokens)]
 _Line = Annotated[str, PlainValidator(parsers.line)]
 _Secret = Annotated[SecretStr, PlainValidator(parsers.secret)]
+_Host = Annotated[str, PlainValidator(parsers.host)]
+_Port = Annotated[int, PlainValidator(parsers.whole_number(1, 65535))]
+_SmtpTls = Annotated[str, PlainValidator(parsers.one_of("auto", "starttls", "implicit", "off"))]
 
 
 class SettingsError(PinguinError):
@@ -43,8 +48,6 @@ class SettingsError(PinguinError):
 
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_file=env_file.FILE,
-        env_file_encoding="utf-8",
         alias_generator=str.upper,
         case_sensitive=True,
         enable_decoding=False,
@@ -67,15 +70,20 @@ class _Settings(BaseSettings):
         Raises:
             SettingsError: listing every problem.
         """
-        in_file = env_file.problems(_names(ServerSettings) | _names(ClientSettings))
+        known, wanted = _known_names(), _names(cls)
         try:
-            settings = cls()
-        except (OSError, UnicodeDecodeError):
-            raise SettingsError(in_file) from None
+            file = env_file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError([env_file.unreadable(error)]) from None
+        given = {**file.values, **os.environ}
+        missing = wanted - given.keys()
+        problems = [*file.problems(known), *names.misspelt(os.environ, known, missing)]
+        try:
+            settings = cls.model_validate({name: given[name] for name in wanted - missing})
         except SettingsError as error:
-            raise SettingsError([*in_file, *error.problems]) from None
-        if in_file:
-            raise SettingsError(in_file)
+            raise SettingsError([*problems, *error.problems]) from None
+        if problems:
+            raise SettingsError(problems)
         return settings
 
     @property
@@ -126,20 +134,34 @@ class ServerSettings(_Settings):
     retry_interval_sec: Annotated[timedelta, PlainValidator(parsers.seconds(3600))] = timedelta(
         seconds=30
     )
+    on_ambiguous: Annotated[str, PlainValidator(parsers.one_of("retry", "fail"))] = "retry"
+    email_rate_per_sec: _Rate | None = None
+    sms_rate_per_sec: _Rate | None = None
     connection_timeout_sec: _Seconds = timedelta(seconds=5)
     operation_timeout_sec: _Seconds = timedelta(seconds=30)
-    smtp_host: Annotated[str, PlainValidator(parsers.host)] | None = None
-    smtp_port: Annotated[int, PlainValidator(parsers.whole_number(1, 65535))] = 587
+    smtp_host: _Host | None = None
+    smtp_port: _Port = 587
     smtp_username: _Line | None = None
     smtp_password: _Secret | None = None
-    smtp_tls: Annotated[
-        str, PlainValidator(parsers.one_of("auto", "starttls", "implicit", "off"))
-    ] = "auto"
+    smtp_tls: _SmtpTls = "auto"
     smtp_tls_ca_file: _Authorities | None = None
+    smtp_fallback_host: _Host | None = None
+    smtp_fallback_port: _Port = 587
+    smtp_fallback_username: _Line | None = None
+    smtp_fallback_password: _Secret | None = None
+    smtp_fallback_tls: _SmtpTls = "auto"
+    smtp_fallback_tls_ca_file: _Authorities | None = None
     from_email: Annotated[EmailAddress, PlainValidator(parsers.email_address)] | None = None
     twilio_account_sid: Annotated[str, PlainValidator(parsers.account_sid)] | None = None
     twilio_auth_token: _Secret | None = None
     twilio_from_number: Annotated[PhoneNumber, PlainValidator(parsers.phone_number)] | None = None
+    sms_allowed_prefixes: Annotated[tuple[str, ...], PlainValidator(parsers.number_prefixes)] = ()
+    sms_per_day: Annotated[int, PlainValidator(parsers.whole_number(1, 1_000_000))] | None = None
+    sms_per_recipient_per_day: (
+        Annotated[int, PlainValidator(parsers.whole_number(1, 1_000_000))] | None
+    ) = None
+    sms_max_segments: Annotated[int, PlainValidator(parsers.whole_number(1, 50))] | None = None
+    sms_fold_typography: Annotated[bool, PlainValidator(parsers.flag)] = False
     twilio_base_url: Annotated[str, PlainValidator(parsers.base_url)] = "https://api.twilio.com"
 
     @property
@@ -183,6 +205,15 @@ class ClientSettings(_Settings):
     grpc_server_ca_file: _Authorities | None = None
     grpc_client_cert_file: _File | None = None
     grpc_client_key_file: _File | None = None
+
+
+def strangers() -> Sequence[str]:
+    """List the variables that look like settings and are none, perhaps another program's."""
+    return names.strangers(os.environ, _known_names())
+
+
+def _known_names() -> set[str]:
+    return _names(ServerSettings) | _names(ClientSettings)
 
 
 def _names(model: type[BaseSettings]) -> set[str]:

@@ -53,6 +53,7 @@ def _settings(
         "smtp_password": None,
         "smtp_tls": "off",
         "smtp_tls_ca_file": None,
+        "smtp_fallback_host": None,
         "from_email": _SENDER,
         "twilio_account_sid": sid,
         "twilio_auth_token": SecretStr(token),

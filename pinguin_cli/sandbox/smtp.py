@@ -55,7 +55,12 @@ class _Session(SMTP):
     """One connection, which can be told to end when the server does."""
 
     def __init__(self, folder: Folder, sessions: set[_Session]) -> None:
-        super().__init__(_Keeper(folder), hostname="sandbox", loop=asyncio.get_running_loop())
+        super().__init__(
+            _Keeper(folder),
+            hostname="sandbox",
+            enable_SMTPUTF8=True,
+            loop=asyncio.get_running_loop(),
+        )
         self._sessions = sessions
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -1,6 +1,6 @@
 """A server on loopback that speaks as much of Twilio's Messages API as sending needs.
 
-https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
+https://www.twilio.com/docs/messaging/api/message-resource
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pinguin_cli.sandbox.keeping import Folder
 
 HOST: Final = "127.0.0.1"
 _VERSION: Final = "2010-04-01"
+_PAGE: Final = 1000
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _MISSING: Final = {
     "To": (21604, "A 'To' phone number is required."),
@@ -55,7 +56,9 @@ class SandboxTwilio:
     async def __aenter__(self) -> Self:
         self.kept.create()
         application = web.Application()
-        application.router.add_post(f"/{_VERSION}/Accounts/{{sid}}/Messages.json", self._create)
+        path = f"/{_VERSION}/Accounts/{{sid}}/Messages.json"
+        application.router.add_post(path, self._create)
+        application.router.add_get(path, self._list)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, 0).start()
@@ -81,6 +84,18 @@ class SandboxTwilio:
         message = self._message(form)
         self.kept.keep(json.dumps(message, ensure_ascii=False, indent=2).encode())
         return web.json_response(message, status=201)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        if not self._is_authorised(request):
+            return _refusal(401, 20003, "Authenticate")
+        wanted = {field.lower(): request.query.get(field) for field in ("To", "From")}
+        kept = (json.loads(file.read_bytes()) for file in reversed(self.kept.files()))
+        messages = [
+            message
+            for message in kept
+            if all(value in {None, message[field]} for field, value in wanted.items())
+        ]
+        return web.json_response({"messages": messages[:_PAGE]})
 
     def _is_authorised(self, request: web.Request) -> bool:
         given = request.headers.get("Authorization", "").encode()

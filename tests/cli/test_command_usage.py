@@ -40,9 +40,11 @@ def test_without_a_command_it_explains_itself(shell: Shell) -> None:
         (["send", *ADA, "--form", "x"], "No such option: --form"),
         (["send", "--message", "Hello"], "Missing option '--to'. See pinguin send --help"),
         (["send", "--to", "ada@example.com"], "Missing option '--message'"),
-        (["send", *ADA, "--type", "fax"], "'fax' is not one of 'email', 'sms'"),
+        (["send", "--to"], "Option '--to' requires an argument. See pinguin send --help"),
+        (["send", *ADA, "--type", "fax"], "for '--type': 'fax' is not one of 'email', 'sms'"),
         (["send", *ADA, "--at", "tomorrow"], "Invalid value for '--at': must be a time with its"),
         (["send", *ADA, "--at", "2030-01-01"], "'--at': must be a time with its zone"),
+        (["send", *ADA, "--at", "2030-01-01T09:00:00.1234567Z"], "with at most 6 decimals"),
         (["send", *ADA, "--at", "2030-01-01T09:00:00"], "'--at': must be a time with its zone"),
         (["send", *ADA, "--at", "2030-02-30T09:00:00Z"], "'--at': there is no such date"),
         (["send", *ADA, "--at", "2030-01-01T09:00:00+99:00"], "'--at': there is no such date"),
@@ -57,7 +59,11 @@ def test_without_a_command_it_explains_itself(shell: Shell) -> None:
             "must be one e-mail address, as in ada@example.com; for a text message, add --type sms",
         ),
         (["status"], "Missing argument 'ID'. See pinguin status --help"),
+        (["send", *ADA, "--idempotency-key", "a b"], "for --idempotency-key: must be visible"),
+        (["send", *ADA, "--idempotency-key", ""], "for --idempotency-key: must be visible"),
+        (["send", *ADA, "--idempotency-key", "k" * 256], "at most 255 characters. See pinguin"),
         (["status", "no/id"], "Invalid value for ID: must be 1 to 64 letters"),
+        (["status", "no/id"], "as in notif-… See pinguin status --help"),
     ],
 )
 def test_misuse_is_told_in_one_line(
@@ -71,6 +77,13 @@ def test_misuse_is_told_in_one_line(
     assert printed.err.startswith("Error: ")
     assert problem in printed.err
     assert printed.err.count("\n") == 1
+
+
+def test_a_message_that_is_no_text_is_misuse(shell: Shell) -> None:
+    printed = shell(*("send", *ADA[:2], "--message", "-"), stdin=b"Gr\xfc\xdfe")
+    assert (printed.code, printed.out) == (2, "")
+    problem = "Invalid value for --message: standard input is not UTF-8."
+    assert printed.err == f"Error: {problem} See pinguin send --help\n"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
+import signal
+import subprocess
 from pathlib import Path
 
-from support.commands import run
+import pytest
+from support.commands import COMMAND, PATIENCE, environment, run
 
 
 def test_the_demo_shows_three_messages_on_their_whole_way(tmp_path: Path) -> None:
@@ -19,4 +22,23 @@ def test_the_demo_shows_three_messages_on_their_whole_way(tmp_path: Path) -> Non
     assert finished.out.count("SENT") == 3
     assert finished.out.index("SENT") < finished.out.index("What arrived")
     assert "\x1b" not in finished.out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_nothing_is_left_of_a_demo_that_is_ended(tmp_path: Path, signum: signal.Signals) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "demo"],
+        cwd=tmp_path,
+        env=environment({"TMPDIR": str(tmp_path)}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        assert demo.stdout is not None
+        assert "listens on" in demo.stdout.readline()
+        assert len(list(tmp_path.iterdir())) == 1
+        demo.send_signal(signum)
+        _, err = demo.communicate(timeout=PATIENCE)
+    assert (demo.returncode, err) == (130, "")
     assert list(tmp_path.iterdir()) == []

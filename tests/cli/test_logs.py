@@ -14,6 +14,7 @@ import pytest
 from pinguin_cli import logs
 from pinguin_cli.observer import LogObserver
 from pinguin_core import (
+    Channel,
     Email,
     EmailAddress,
     ExponentialBackoff,
@@ -126,6 +127,13 @@ def test_the_way_of_a_notification(stream: io.StringIO) -> None:
     assert found[2]["last_error"] == "RCPT: 450 later"
     assert found[2]["next_attempt"] > NOON.isoformat()
     assert found[4]["provider_message_id"] == "<notif-1@example.com>"
+
+
+def test_what_a_limit_holds_is_told(stream: io.StringIO) -> None:
+    LogObserver().on_change(queued().start(NOON, LEASE).hold("enough", NOON, NOON + LEASE))
+    (entry,) = records(stream)
+    assert (entry["level"], entry["event"]) == ("WARNING", "notification.held")
+    assert entry["last_error"] == "held until 2030-01-01 12:01:00 UTC: enough"
 
 
 def test_what_is_to_wait_is_told_at_once(stream: io.StringIO) -> None:
@@ -246,3 +254,13 @@ def test_strays_are_logged_without_what_they_quote(stream: io.StringIO) -> None:
         ("thread", "RuntimeError"),
     ]
     assert "private" not in stream.getvalue()
+
+
+def test_a_provider_that_is_down_is_an_error_and_its_return_is_told(stream: io.StringIO) -> None:
+    observer = LogObserver()
+    observer.on_provider(Channel.EMAIL, is_up=False, reason="SMTP connect: Connection refused")
+    observer.on_provider(Channel.EMAIL, is_up=True, reason="")
+    down, up = records(stream)
+    assert (down["level"], down["event"]) == ("ERROR", "provider.down")
+    assert (down["channel"], down["reason"]) == ("email", "SMTP connect: Connection refused")
+    assert (up["level"], up["event"], up["channel"]) == ("INFO", "provider.up", "email")

@@ -65,16 +65,20 @@ def test_a_second_run_keeps_what_the_first_has_kept(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def authorization(token: str) -> dict[str, str]:
+    credentials = base64.b64encode(f"{SID}:{token}".encode()).decode()
+    return {"Authorization": f"Basic {credentials}"}
+
+
 def post(
     folder: Path, form: dict[str, str], *, token: str = "right", sid: str = SID
 ) -> tuple[int, Any, list[Path]]:
-    credentials = base64.b64encode(f"{SID}:{token}".encode()).decode()
     answers: list[tuple[int, Any, list[Path]]] = []
 
     async def work() -> None:
         async with (
             SandboxTwilio(folder, account_sid=SID, auth_token="right") as server,
-            ClientSession(headers={"Authorization": f"Basic {credentials}"}) as client,
+            ClientSession(headers=authorization(token)) as client,
         ):
             url = f"http://{server.address}/2010-04-01/Accounts/{sid}/Messages.json"
             async with client.post(url, data=form) as answer:
@@ -93,6 +97,24 @@ def test_a_text_message_is_kept_and_answered_as_twilio_does(tmp_path: Path) -> N
     assert answer["status"] == "queued"
     (file,) = files
     assert json.loads(file.read_bytes()) == answer
+
+
+@pytest.mark.parametrize(("to", "found"), [(FORM["To"], 1), ("+15550100999", 0)])
+def test_what_was_kept_is_listed_as_twilio_does(tmp_path: Path, to: str, found: int) -> None:
+    _, kept, _ = post(tmp_path, FORM)
+
+    async def work() -> None:
+        async with (
+            SandboxTwilio(tmp_path, account_sid=SID, auth_token="right") as server,
+            ClientSession(headers=authorization("right")) as client,
+        ):
+            url = f"http://{server.address}/2010-04-01/Accounts/{SID}/Messages.json"
+            async with client.get(url, params={"To": to, "From": FORM["From"]}) as answer:
+                assert await answer.json() == {"messages": [kept] * found}
+            async with client.get(url, headers=authorization("wrong")) as answer:
+                assert answer.status == 401
+
+    within_ten_seconds(work)
 
 
 @pytest.mark.parametrize(

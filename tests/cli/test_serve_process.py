@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from support.certificates import write_certificate
+from support.certificates import encrypt, write_certificate
 from support.commands import PATIENCE, Service, Shell, environment
 
 TOKEN = {"NOTIFICATION_AUTH_TOKEN": "correct-token"}
@@ -26,7 +27,7 @@ def test_it_says_where_it_listens_and_what_it_sends(tmp_path: Path, shell: Shell
             variables={**TOKEN, "GRPC_SERVER_ADDR": service.address},
         )  # fmt: skip
         finished = service.stop()
-    warning, ready = service.records
+    warning, ready = [each for each in service.records if each["event"] != "database.weak"]
     assert (warning["event"], warning["level"]) == ("channel.disabled", "WARNING")
     assert warning["remedy"] in refused.err
     assert "TWILIO_AUTH_TOKEN, TWILIO_FROM_NUMBER" in refused.err
@@ -109,11 +110,34 @@ def test_a_database_that_cannot_be_opened_is_told(tmp_path: Path, shell: Shell) 
     line = refusal(shell, {**RELAY, "DATABASE_PATH": "file/pinguin.db"})
     assert line.startswith("Error: ")
     assert "file/pinguin.db" in line
+    assert line.endswith(f"{tmp_path / 'file'} is not a directory")
+
+
+def test_variables_that_look_like_settings_are_warned_of(tmp_path: Path) -> None:
+    with Service(tmp_path, {**RELAY, "GRPC_TRACE": "all", "DATABASE_PORT": "5432"}) as service:
+        service.stop()
+    (warning,) = [each for each in service.records if each["event"] == "settings.unknown"]
+    assert (warning["level"], warning["names"]) == ("WARNING", "DATABASE_PORT, GRPC_TRACE")
+
+
+def test_a_database_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "pinguin.db").touch()
+    (tmp_path / "pinguin.db").chmod(0o644)
+    with Service(tmp_path, RELAY) as service:
+        weak = [each for each in service.records if each["event"] == "database.weak"]
+    assert {each["level"] for each in weak} == {"WARNING"}
+    assert any(each["remedy"].endswith(f"chmod 600 {tmp_path / 'pinguin.db'}") for each in weak)
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path, shell: Shell) -> None:
     (tmp_path / "notes.db").write_text("not a database at all, just some notes " * 100)
     assert "notes.db" in refusal(shell, {**RELAY, "DATABASE_PATH": "notes.db"})
+
+
+def test_a_database_in_memory_is_refused_in_one_name(shell: Shell) -> None:
+    line = refusal(shell, {**RELAY, "DATABASE_PATH": ":memory:"})
+    assert line.startswith("Error: DATABASE_PATH (:memory:): ")
+    assert "database_url" not in line
 
 
 def test_a_sender_whose_domain_is_none_is_told(shell: Shell) -> None:
@@ -127,12 +151,40 @@ def test_a_sandbox_folder_that_cannot_be_is_told(shell: Shell, tmp_path: Path) -
     assert line.startswith("Error: --sandbox-folder pinguin-sandbox: cannot be used: ")
 
 
+def test_a_sandbox_whose_database_is_none_names_its_folder(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "pinguin.db").write_text("not a database at all, just some notes " * 100)
+    line = refusal(shell, {}, "--sandbox", "--sandbox-folder", "kept")
+    assert line.startswith("Error: --sandbox-folder kept: ")
+
+
+@pytest.mark.parametrize("folder", ["what?", "100%41"])
+def test_a_sandbox_folder_that_no_database_can_be_in_is_told(
+    shell: Shell, tmp_path: Path, folder: str
+) -> None:
+    """Rather than to have the database elsewhere, under half of its name."""
+    line = refusal(shell, {}, "--sandbox", "--sandbox-folder", folder)
+    assert line.startswith(
+        f"Error: --sandbox-folder {folder}: cannot be used: its database must be"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("content", ["", "no certificate"])
 def test_a_bad_certificate_is_told(tmp_path: Path, shell: Shell, content: str) -> None:
     settings = write_certificate(tmp_path)
     Path(settings["GRPC_TLS_CERT_FILE"]).write_text(content)
     line = refusal(shell, {**RELAY, **settings, "GRPC_LISTEN_ADDR": "127.0.0.1:0"})
     assert line.startswith("Error: GRPC_TLS_CERT_FILE, GRPC_TLS_KEY_FILE: ")
+
+
+def test_a_key_with_a_passphrase_is_told_and_nobody_asked_for_it(
+    tmp_path: Path, shell: Shell
+) -> None:
+    settings = write_certificate(tmp_path)
+    encrypt(Path(settings["GRPC_TLS_KEY_FILE"]))
+    line = refusal(shell, {**RELAY, **settings, "GRPC_LISTEN_ADDR": "127.0.0.1:0"})
+    assert line == "Error: GRPC_TLS_KEY_FILE: is encrypted; use a key without a passphrase"
 
 
 def test_tls_on_both_sides(tmp_path: Path, shell: Shell) -> None:
@@ -152,6 +204,7 @@ def test_tls_on_both_sides(tmp_path: Path, shell: Shell) -> None:
     assert "no notification has the id notif-1" in known.err
     assert nameless.code == 1
     assert "no notification" not in nameless.err
+    assert "GRPC_CLIENT_CERT_FILE" in nameless.err
     assert "is not trusted" in distrustful.err
 
 
@@ -159,26 +212,28 @@ def test_a_sandbox_makes_up_a_token_and_shows_how_to_send(tmp_path: Path) -> Non
     """Whoever pastes the line that it prints sends something, wherever the program is installed."""
     elsewhere = {"PATH": os.defpath}
     with Service(tmp_path, elsewhere, ("--sandbox",)) as service:
+        assert service.process.stdout is not None
+        printed = list(takewhile(lambda line: "Ctrl-C" not in line, service.process.stdout))
+        (line,) = [line.strip() for line in printed if line.startswith("Try")]
+        pasted = subprocess.run(
+            ["sh", "-c", line.removeprefix("Try")],
+            cwd=tmp_path, env=environment(elsewhere), capture_output=True, text=True,
+            timeout=PATIENCE, check=False,
+        )  # fmt: skip
         finished = service.stop()
-    (line,) = [line for line in finished.out.splitlines() if line.startswith("Try")]
     assert f"GRPC_SERVER_ADDR={service.address} " in line
-    (token,) = [line.split()[1] for line in finished.out.splitlines() if line.startswith("Token")]
+    (token,) = [line.split()[1] for line in printed if line.startswith("Token")]
     assert f"NOTIFICATION_AUTH_TOKEN={token} " in line
     assert token not in finished.err
     assert (tmp_path / "pinguin-sandbox" / "pinguin.db").exists()
-    pasted = subprocess.run(
-        ["sh", "-c", line.removeprefix("Try")],
-        cwd=tmp_path, env=environment(elsewhere), capture_output=True, text=True,
-        timeout=PATIENCE, check=False,
-    )  # fmt: skip
-    assert f"nothing listens on {service.address}" in pasted.stderr
+    assert pasted.stdout.startswith("Notification sent successfully. Notification ID: notif-")
 
 
 def test_a_sandbox_never_reaches_a_real_provider(tmp_path: Path, shell: Shell) -> None:
     """Whatever is set: the relay that the settings name is not even connected to."""
     with socket.create_server(("127.0.0.1", 0)) as real:
         real.settimeout(0)
-        variables = {**RELAY, "SMTP_PORT": str(real.getsockname()[1]), "DATABASE_PATH": "own.db"}
+        variables = {**RELAY, "SMTP_PORT": str(real.getsockname()[1])}
         with Service(tmp_path, variables, ("--sandbox", "--sandbox-folder", "kept")) as service:
             sent = shell(
                 "send", "--to", "ada@example.com", "--message", "Hi", "--wait",
@@ -189,5 +244,36 @@ def test_a_sandbox_never_reaches_a_real_provider(tmp_path: Path, shell: Shell) -
             real.accept()
     assert "SENT" in sent.out
     assert len(list((tmp_path / "kept" / "mail").iterdir())) == 1
-    assert (tmp_path / "own.db").exists()
     assert TOKEN["NOTIFICATION_AUTH_TOKEN"] not in finished.out + finished.err
+
+
+@pytest.mark.parametrize(
+    ("variables", "names"),
+    [
+        ({"DATABASE_PATH": "real.db"}, "DATABASE_PATH"),
+        (
+            {"DATABASE_URL": "sqlite:///real.db", "DATABASE_PATH": "x.db"},
+            "DATABASE_PATH, DATABASE_URL",
+        ),
+    ],
+)
+def test_a_sandbox_sends_nothing_that_waits_in_a_real_database(
+    tmp_path: Path, shell: Shell, variables: Mapping[str, str], names: str
+) -> None:
+    """It would be marked as sent, and lie in a folder."""
+    with Service(tmp_path, {**RELAY, "DATABASE_PATH": "real.db", "MAX_RETRIES": "9"}) as service:
+        sent = shell(
+            "send", "--to", "ada@example.com", "--message", "Hi",
+            variables={**TOKEN, "GRPC_SERVER_ADDR": service.address},
+        )  # fmt: skip
+        service.stop()
+    name = sent.out.split()[-1]
+    with Service(tmp_path, {**TOKEN, **variables}, ("--sandbox",)) as service:
+        here = {**TOKEN, "GRPC_SERVER_ADDR": service.address}
+        unknown = shell("status", name, variables=here)
+        service.stop()
+    (warning,) = [each for each in service.records if each["event"] == "settings.ignored"]
+    assert (warning["level"], warning["names"]) == ("WARNING", names)
+    assert f"no notification has the id {name}" in unknown.err
+    assert list((tmp_path / "pinguin-sandbox" / "mail").iterdir()) == []
+    assert not (tmp_path / "x.db").exists()

@@ -18,6 +18,7 @@ GOOD = {
 PORT = "must be a whole number from 1 to 65535"
 LISTEN = "must be host:port with a port up to 65535"
 CONNECT = "must be host:port with a port from 1 to 65535"
+PREFIXES = "must each be '+' and the first digits of a number"
 TOKEN = "must be one token or several, comma-separated, none of them empty"
 SECONDS = "must be a number of seconds, more than 0 and at most 600"
 FILE = "must be a file that can be read"
@@ -57,6 +58,8 @@ BAD_BY_ITSELF = [
     ("GRPC_LISTEN_ADDR", "localhost:٣", LISTEN),
     ("GRPC_LISTEN_ADDR", "::1:50051", LISTEN),
     ("GRPC_LISTEN_ADDR", "http://localhost:50051", LISTEN),
+    ("GRPC_LISTEN_ADDR", "..:1", LISTEN),
+    ("GRPC_LISTEN_ADDR", f"{'m' * 64}:1", LISTEN),
     ("GRPC_LISTEN_ADDR", "[::12345]:1", "must hold an IPv6 address between [ and ]"),
     ("GRPC_ALLOW_PLAINTEXT", "maybe", "must be 1 or 0"),
     ("MAX_RETRIES", "-1", "must be a whole number from 0 to 100"),
@@ -66,6 +69,11 @@ BAD_BY_ITSELF = [
     ("RETRY_INTERVAL_SEC", "0", "more than 0 and at most 3600"),
     ("RETRY_INTERVAL_SEC", "3601", "more than 0 and at most 3600"),
     ("RETRY_INTERVAL_SEC", "nan", "more than 0 and at most 3600"),
+    ("ON_AMBIGUOUS", "ask", "must be one of retry, fail"),
+    ("EMAIL_RATE_PER_SEC", "0", "must be a number, more than 0 and at most 10000"),
+    ("EMAIL_RATE_PER_SEC", "10001", "must be a number, more than 0 and at most 10000"),
+    ("SMS_RATE_PER_SEC", "-1", "must be a number, more than 0 and at most 10000"),
+    ("SMS_RATE_PER_SEC", "inf", "must be a number, more than 0 and at most 10000"),
     ("CONNECTION_TIMEOUT_SEC", "0.0", SECONDS),
     ("CONNECTION_TIMEOUT_SEC", "-5", SECONDS),
     ("OPERATION_TIMEOUT_SEC", "inf", SECONDS),
@@ -75,6 +83,9 @@ BAD_BY_ITSELF = [
     ("SMTP_HOST", "mail:25", HOST),
     ("SMTP_HOST", "two words", HOST),
     ("SMTP_HOST", "mail\n.example", HOST),
+    ("SMTP_HOST", "mail..example", HOST),
+    ("SMTP_HOST", "mail.example..", HOST),
+    ("SMTP_HOST", f"{'m' * 64}.example", HOST),
     ("SMTP_PORT", "0", PORT),
     ("SMTP_PORT", "65536", PORT),
     ("SMTP_PORT", "smtp", PORT),
@@ -82,6 +93,10 @@ BAD_BY_ITSELF = [
     ("SMTP_TLS", "yes", "must be one of auto, starttls, implicit, off"),
     ("SMTP_TLS_CA_FILE", "nowhere.pem", FILE),
     ("SMTP_TLS_CA_FILE", "empty.pem", "must be a file of certificates in PEM form"),
+    ("SMTP_FALLBACK_HOST", "mail:25", HOST),
+    ("SMTP_FALLBACK_PORT", "0", PORT),
+    ("SMTP_FALLBACK_TLS", "yes", "must be one of auto, starttls, implicit, off"),
+    ("SMTP_FALLBACK_TLS_CA_FILE", "nowhere.pem", FILE),
     ("FROM_EMAIL", "pinguin", "must be one e-mail address"),
     ("FROM_EMAIL", "Pinguin <pinguin@example.com>", "must be one plain e-mail address"),
     ("FROM_EMAIL", "pinguin@localhost", "must have a full domain name"),
@@ -89,6 +104,15 @@ BAD_BY_ITSELF = [
     ("TWILIO_AUTH_TOKEN", "one\ntwo", ONE_LINE),
     ("TWILIO_FROM_NUMBER", "0150100123", E164),
     ("TWILIO_FROM_NUMBER", "Pinguin", E164),
+    ("SMS_ALLOWED_PREFIXES", "49", PREFIXES),
+    ("SMS_ALLOWED_PREFIXES", "+1,", PREFIXES),
+    ("SMS_ALLOWED_PREFIXES", "+1;+49", PREFIXES),
+    ("SMS_PER_DAY", "0", "must be a whole number from 1 to 1000000"),
+    ("SMS_PER_DAY", "none", "must be a whole number from 1 to 1000000"),
+    ("SMS_PER_RECIPIENT_PER_DAY", "1000001", "must be a whole number from 1 to 1000000"),
+    ("SMS_MAX_SEGMENTS", "0", "must be a whole number from 1 to 50"),
+    ("SMS_MAX_SEGMENTS", "51", "must be a whole number from 1 to 50"),
+    ("SMS_FOLD_TYPOGRAPHY", "quotes", "must be 1 or 0"),
     ("TWILIO_BASE_URL", "api.twilio.com", HTTPS),
     ("TWILIO_BASE_URL", "ftp://api.twilio.com", HTTPS),
     ("TWILIO_BASE_URL", "http://api.twilio.com", HTTPS),
@@ -97,7 +121,16 @@ BAD_BY_ITSELF = [
     ("TWILIO_BASE_URL", "https://api.twilio.com/?x=1", HTTPS),
     ("TWILIO_BASE_URL", "https://api.twilio.com:http", HTTPS),
     ("TWILIO_BASE_URL", "https://[::1", HTTPS),
+    ("TWILIO_BASE_URL", "https://api..example.com", HTTPS),
 ]
+
+
+SECOND = {"SMTP_FALLBACK_HOST": "smtp2.example.com"}
+
+
+def needed(name: str) -> Mapping[str, str]:
+    """What else must be set, so that nothing is wrong but this."""
+    return SECOND if name.startswith("SMTP_FALLBACK_") else {}
 
 
 @pytest.mark.parametrize(("name", "value", "text"), BAD_BY_ITSELF)
@@ -105,7 +138,7 @@ def test_a_bad_value_is_named(
     set_environment: Environment, tmp_path: Path, name: str, value: str, text: str
 ) -> None:
     (tmp_path / "empty.pem").touch()
-    set_environment({**GOOD, name: value})
+    set_environment({**GOOD, **needed(name), name: value})
     with pytest.raises(SettingsError) as caught:
         ServerSettings.read()
     (problem,) = caught.value.problems
@@ -146,6 +179,42 @@ BAD_TOGETHER: list[tuple[str, Mapping[str, str], str]] = [
         "password in the clear",
         {"SMTP_USERNAME": "ada", "SMTP_PASSWORD": "x", "SMTP_TLS": "OFF"},
         "SMTP_TLS: off would send SMTP_PASSWORD in the clear",
+    ),
+    (
+        "fallback without a first relay",
+        {
+            "SMTP_HOST": "",
+            "SMTP_FALLBACK_HOST": "smtp2.example.com",
+            "TWILIO_ACCOUNT_SID": "AC1",
+            "TWILIO_AUTH_TOKEN": "x",
+            "TWILIO_FROM_NUMBER": "+15550100123",
+        },
+        "SMTP_HOST: is required, because SMTP_FALLBACK_HOST is set",
+    ),
+    (
+        "fallback without a host",
+        {"SMTP_FALLBACK_PORT": "25", "SMTP_FALLBACK_TLS": "starttls"},
+        "SMTP_FALLBACK_HOST: is required, because SMTP_FALLBACK_PORT is set",
+    ),
+    (
+        "user of the fallback without password",
+        {**SECOND, "SMTP_FALLBACK_USERNAME": "ada"},
+        "SMTP_FALLBACK_PASSWORD: is required, because SMTP_FALLBACK_USERNAME is set",
+    ),
+    (
+        "password of the fallback without user",
+        {**SECOND, "SMTP_FALLBACK_PASSWORD": "x"},
+        "SMTP_FALLBACK_USERNAME: is required, because SMTP_FALLBACK_PASSWORD is set",
+    ),
+    (
+        "password of the fallback in the clear",
+        {
+            **SECOND,
+            "SMTP_FALLBACK_USERNAME": "ada",
+            "SMTP_FALLBACK_PASSWORD": "x",
+            "SMTP_FALLBACK_TLS": "off",
+        },
+        "SMTP_FALLBACK_TLS: off would send SMTP_FALLBACK_PASSWORD in the clear",
     ),
     (
         "certificate without key",
@@ -198,7 +267,8 @@ def test_settings_that_do_not_go_together_are_named(
 BAD_FOR_CLIENTS = [
     ({"NOTIFICATION_AUTH_TOKEN": ""}, "NOTIFICATION_AUTH_TOKEN: is required"),
     ({"GRPC_SERVER_ADDR": "localhost:0"}, f"GRPC_SERVER_ADDR: {CONNECT}"),
-    ({"GRPC_SERVER_ADDR": "localhost"}, f"GRPC_SERVER_ADDR: {LISTEN}"),
+    ({"GRPC_SERVER_ADDR": "localhost"}, f"GRPC_SERVER_ADDR: {CONNECT}"),
+    ({"GRPC_SERVER_ADDR": "a..b:1"}, f"GRPC_SERVER_ADDR: {CONNECT}"),
     ({"GRPC_SERVER_CA_FILE": "nowhere.pem"}, f"GRPC_SERVER_CA_FILE: {FILE}"),
     ({"GRPC_SERVER_TLS": "on please"}, "GRPC_SERVER_TLS: must be 1 or 0"),
     (

@@ -1,5 +1,7 @@
 """The `.env` file in the working directory."""
 
+import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,6 +14,10 @@ Environment = Callable[[Mapping[str, str]], None]
 
 def problems_with(content: bytes, set_environment: Environment, folder: Path) -> tuple[str, ...]:
     (folder / ".env").write_bytes(content)
+    return problems(set_environment)
+
+
+def problems(set_environment: Environment) -> tuple[str, ...]:
     set_environment({"NOTIFICATION_AUTH_TOKEN": "token"})
     with pytest.raises(SettingsError) as caught:
         ClientSettings.read()
@@ -49,6 +55,9 @@ def test_an_empty_variable_takes_back_what_the_file_says(
         ("FROM_EMIAL=x", "FROM_EMIAL: is no setting; did you mean FROM_EMAIL?"),
         ("MAX_RETRY=1", "MAX_RETRY: is no setting; did you mean MAX_RETRIES?"),
         ("smtp_host=x", "smtp_host: is no setting; did you mean SMTP_HOST?"),
+        ("SMS_LIMIT=x", "SMS_LIMIT: is no setting of Pinguin; take it out of .env"),
+        ("EMAIL_HOST=x", "EMAIL_HOST: is no setting of Pinguin; take it out of .env"),
+        ("FROM_NAME=x", "FROM_NAME: is no setting of Pinguin; take it out of .env"),
         ("SMTP_GREETING=x", "SMTP_GREETING: is no setting of Pinguin; take it out of .env"),
         ("= nothing", ".env: line 2 is not of the form NAME=value"),
         ("'FOO", ".env: line 2 is not of the form NAME=value"),
@@ -75,7 +84,33 @@ def test_one_that_is_no_text_is_refused(set_environment: Environment, tmp_path: 
     )
 
 
-def test_a_folder_of_that_name_is_none(set_environment: Environment, tmp_path: Path) -> None:
+def test_a_folder_of_that_name_is_refused(set_environment: Environment, tmp_path: Path) -> None:
+    """Docker makes one where a file to mount is missing."""
     (tmp_path / ".env").mkdir()
-    set_environment({"NOTIFICATION_AUTH_TOKEN": "token"})
-    assert ClientSettings.read().tokens == ["token"]
+    assert problems(set_environment) == (".env: cannot be read: Is a directory",)
+
+
+def test_a_link_to_nothing_is_refused(set_environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / ".env").symlink_to("moved.env")
+    assert problems(set_environment) == (".env: cannot be read: No such file or directory",)
+
+
+def test_nothing_in_a_value_is_replaced(
+    set_environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A password may look like a variable of a shell."""
+    (tmp_path / ".env").write_text("NOTIFICATION_AUTH_TOKEN=a${HOME}$b\n")
+    monkeypatch.setenv("HOME", "elsewhere")
+    set_environment({})
+    assert ClientSettings.read().tokens == ["a${HOME}$b"]
+
+
+def test_it_may_be_a_pipe(set_environment: Environment, tmp_path: Path) -> None:
+    """Keepers of secrets write it anew for each reader."""
+    os.mkfifo(tmp_path / ".env")
+    line = "NOTIFICATION_AUTH_TOKEN=from-a-pipe\n"
+    writer = threading.Thread(target=(tmp_path / ".env").write_text, args=(line,), daemon=True)
+    writer.start()
+    set_environment({})
+    assert ClientSettings.read().tokens == ["from-a-pipe"]
+    writer.join()

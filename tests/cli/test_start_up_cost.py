@@ -39,11 +39,13 @@ finally:
     ids=" ".join,
 )
 def test_only_what_is_needed_is_loaded(tmp_path: Path, arguments: list[str]) -> None:
-    """Nobody listens on port 1, so that the whole way to the connection is gone."""
+    """There is no such host, so that the whole way to the connection is gone, once."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *arguments],
         cwd=tmp_path,
-        env=environment({"NOTIFICATION_AUTH_TOKEN": "token", "GRPC_SERVER_ADDR": "127.0.0.1:1"}),
+        env=environment(
+            {"NOTIFICATION_AUTH_TOKEN": "token", "GRPC_SERVER_ADDR": "nowhere.invalid:1"}
+        ),
         capture_output=True,
         text=True,
         timeout=PATIENCE,

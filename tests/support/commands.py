@@ -19,6 +19,7 @@ from typing import IO, Any, Self
 import pytest
 
 from pinguin_cli.app import main
+from pinguin_cli.names import PREFIXES
 from pinguin_cli.settings import ClientSettings, ServerSettings
 
 PATIENCE = 30.0
@@ -41,8 +42,12 @@ class Finished:
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with exactly these settings."""
-    others = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    others = {name: value for name, value in os.environ.items() if not _concerns_us(name)}
     return {**others, "NO_COLOR": "1", "TERM": "dumb", **variables}
+
+
+def _concerns_us(name: str) -> bool:
+    return name in SETTINGS or name.startswith(PREFIXES)
 
 
 def run(*arguments: str, cwd: Path, variables: Mapping[str, str], stdin: str = "") -> Finished:
@@ -68,7 +73,7 @@ class Shell:
         self._capsys = capsys
 
     def __call__(
-        self, *arguments: str, variables: Mapping[str, str] | None = None, stdin: str = ""
+        self, *arguments: str, variables: Mapping[str, str] | None = None, stdin: bytes = b""
     ) -> Finished:
         with self._monkeypatch.context() as patch:
             for name in SETTINGS:
@@ -76,7 +81,7 @@ class Shell:
             for name, value in (variables or {}).items():
                 patch.setenv(name, value)
             patch.setattr(sys, "argv", ["pinguin", *arguments])
-            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
             with pytest.raises(SystemExit) as ended:
                 main()
         printed = self._capsys.readouterr()

@@ -1,0 +1,117 @@
+"""How a command asks again: what it repeats, for how long, and what it says meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from support.patience import jump, patient
+
+from pinguin_cli.repeating import PATIENCE, until_answered
+from pinguin_grpc.client import CallRefused, ServiceUnreachable
+
+GONE = ServiceUnreachable("nothing listens on localhost:50051", may_pass=True)
+STOPPING = CallRefused("UNAVAILABLE", "the service is stopping; try again")
+LATE = CallRefused("DEADLINE_EXCEEDED", "the call took longer than it may")
+FINAL = [
+    ServiceUnreachable("the certificate of localhost:50051 is not trusted; name its CA"),
+    CallRefused("INVALID_ARGUMENT", "recipient: must not be empty"),
+    CallRefused("UNAUTHENTICATED", "a valid token is required"),
+    CallRefused("ALREADY_EXISTS", "idempotency_key: was used before"),
+    CallRefused("RESOURCE_EXHAUSTED", "the store has no room left; try again later"),
+    CallRefused("INTERNAL", "something went wrong in the service"),
+]
+
+
+class Script:
+    """A service that answers as it is told, then always alike; its time passes in pauses only.
+
+    Attributes:
+        calls: how often it was called.
+        pauses: how long was waited between the calls, in seconds.
+        said: what whoever waits was told.
+    """
+
+    def __init__(self, *answers: Exception | str, takes: timedelta = timedelta(0)) -> None:
+        self._answers = answers
+        self._takes = takes
+        self.calls = 0
+        self.pauses: list[float] = []
+        self.said: list[str] = []
+
+    async def ask(self) -> str:
+        answer = self._answers[min(self.calls, len(self._answers) - 1)]
+        self.calls += 1
+        jump(self._takes)
+        await asyncio.sleep(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        jump(timedelta(seconds=seconds))
+        await asyncio.sleep(0)
+
+    async def until_answered(self) -> str:
+        return await until_answered(self.ask, self.said.append, sleep=self.sleep)
+
+
+@patient
+async def test_an_answer_is_taken_at_once_and_nothing_is_said() -> None:
+    script = Script("accepted")
+    assert await script.until_answered() == "accepted"
+    assert (script.calls, script.pauses, script.said) == (1, [], [])
+
+
+@patient
+@pytest.mark.parametrize("error", [GONE, STOPPING, LATE], ids=lambda error: str(error)[:20])
+async def test_what_may_pass_is_asked_again_and_said_once(error: Exception) -> None:
+    script = Script(error, GONE, STOPPING, "accepted")
+    assert await script.until_answered() == "accepted"
+    assert script.calls == 4
+    (line,) = script.said
+    assert line.endswith("; trying again for up to 15 seconds")
+    assert "\n" not in line
+
+
+@patient
+@pytest.mark.parametrize("error", FINAL, ids=lambda error: str(error)[:20])
+async def test_what_stays_the_same_is_not_asked_again(error: Exception) -> None:
+    """Neither at first, nor once something else was repeated."""
+    for answers, calls in (((error,), 1), ((GONE, error), 2)):
+        script = Script(*answers)
+        with pytest.raises(type(error)) as caught:
+            await script.until_answered()
+        assert caught.value is error
+        assert script.calls == calls
+
+
+@patient
+async def test_pauses_grow_from_a_fifth_of_a_second_to_two_and_end_within_the_patience() -> None:
+    script = Script(STOPPING, GONE)
+    with pytest.raises(ServiceUnreachable) as caught:
+        await script.until_answered()
+    assert caught.value is GONE, "the last error, not the first"
+    assert 0.1 <= script.pauses[0] <= 0.2
+    assert all(1 <= pause <= 2 for pause in script.pauses[4:])
+    assert sum(script.pauses[:-1]) < PATIENCE.total_seconds() <= sum(script.pauses)
+    assert len(script.said) == 1
+
+
+@patient
+async def test_calls_that_hang_use_up_the_patience_too() -> None:
+    """The first takes the time that a call may take; the second is broken off."""
+    script = Script(GONE, takes=timedelta(seconds=10))
+    with pytest.raises(ServiceUnreachable):
+        await script.until_answered()
+    assert script.calls == 2
+
+
+@patient
+async def test_a_first_call_that_takes_longer_than_the_patience_is_the_only_one() -> None:
+    script = Script(GONE, takes=timedelta(seconds=20))
+    with pytest.raises(ServiceUnreachable):
+        await script.until_answered()
+    assert (script.calls, script.said) == (1, [])
