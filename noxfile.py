@@ -18,6 +18,7 @@ BENCHMARKS = [
     "accept",
     "drain",
     "end_to_end",
+    "delivery",
     "slow_provider",
     "scheduled",
     "store",
@@ -107,18 +108,33 @@ def extras(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the whole suite, on every CPython that is installed."""
+    """Run the suite without the tests of reliability, on every CPython that is installed."""
     session.install(".[server,speed,testing]", *GROUPS["tests"])
-    session.run("pytest", "-n", "auto", *session.posargs)
+    session.run("pytest", "-n", "auto", "-m", "not reliability", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """Run the whole suite with the oldest dependencies allowed, and without the `speed` extra."""
+    """Run the same with the oldest dependencies allowed, and without the `speed` extra."""
     session.install("uv")
     requirements = [".[server,testing]", *GROUPS["tests"]]
     session.run("uv", "pip", "install", "-q", "--resolution", "lowest-direct", *requirements)
-    session.run("pytest", "-n", "auto", *session.posargs)
+    session.run("pytest", "-n", "auto", "-m", "not reliability", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def reliability(session: nox.Session) -> None:
+    """Kill, stop and cut the power while it works: nothing that was answered may be lost."""
+    session.install(".[server,speed,testing]", *GROUPS["tests"])
+    session.run("pytest", "-n", "2", "-m", "reliability", "--durations", "0", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0], default=False)
+def reliability_long(session: nox.Session) -> None:
+    """Do the same far more often; this takes hours."""
+    session.install(".[server,speed,testing]", *GROUPS["tests"])
+    environment = {"PINGUIN_RELIABILITY": "long"}
+    session.run("pytest", "-n", "2", "-m", "reliability", *session.posargs, env=environment)
 
 
 @nox.session(default=False)

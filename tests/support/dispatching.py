@@ -16,6 +16,7 @@ from pinguin_core import (
     Email,
     Notification,
     NotificationId,
+    NullObserver,
     Receipt,
     Sender,
     Sms,
@@ -36,9 +37,13 @@ class NotingObserver:
 
     changes: list[Notification] = field(default_factory=list)
     troubles: list[tuple[str, Exception]] = field(default_factory=list)
+    providers: list[tuple[Channel, bool, str]] = field(default_factory=list)
 
     def on_change(self, notification: Notification) -> None:
         self.changes.append(notification)
+
+    def on_provider(self, channel: Channel, *, is_up: bool, reason: str) -> None:
+        self.providers.append((channel, is_up, reason))
 
     def on_trouble(self, where: str, error: Exception) -> None:
         self.troubles.append((where, error))
@@ -48,10 +53,26 @@ class NotingObserver:
         return [type(notification.state).__name__ for notification in self.changes]
 
 
+class Ends(NullObserver):
+    """Waits until so many notifications have come to an end."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self.all_ended = asyncio.Event()
+
+    def on_change(self, notification: Notification) -> None:
+        self._left -= notification.is_final
+        if self._left == 0:
+            self.all_ended.set()
+
+
 class BrokenObserver:
     """Raises, whatever it is told."""
 
     def on_change(self, notification: Notification) -> None:
+        raise ZeroDivisionError
+
+    def on_provider(self, channel: Channel, *, is_up: bool, reason: str) -> None:
         raise ZeroDivisionError
 
     def on_trouble(self, where: str, error: Exception) -> None:

@@ -1,22 +1,46 @@
-"""A way to a server that a test can cut, close and silence."""
+"""A way to a server that a test can cut, close, silence, slow down and forge."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from sqlalchemy.engine import make_url
 
+_ALL: Final = 65536
 PORTS: Final = {"postgresql": 5432, "mysql": 3306}
 
 
 class TcpProxy:
-    """Passes on what both sides say, to a port that stays the same."""
+    """Passes on what both sides say, to a port that stays the same.
 
-    def __init__(self, host: str, port: int) -> None:
+    Args:
+        host: where the server is.
+        listen: where it is itself.
+        piece: how many bytes that the server says it passes on at a time; all if absent.
+        forge: what becomes of a piece that the server says.
+
+    Attributes:
+        passes: after how many more bytes, of both sides, it cuts all connections; never if None.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        listen: str = "127.0.0.1",
+        piece: int | None = None,
+        forge: Callable[[bytes], bytes] = bytes,
+    ) -> None:
         self._target = host, port
+        self._piece = piece or _ALL
+        self._forge = forge
+        self._cuts = 0
+        self.passes: int | None = None
+        self.host = listen
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends: set[asyncio.StreamWriter] = set()
@@ -26,7 +50,7 @@ class TcpProxy:
 
     async def open(self) -> None:
         """Let connections through."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -37,15 +61,19 @@ class TcpProxy:
 
     async def cut(self) -> None:
         """Cut all connections that there are."""
+        self._cuts += 1
         self._flowing.set()
-        for end in self._ends:
-            end.transport.abort()
+        self._cut_all()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    def hold(self) -> None:
+        """Pass nothing on any more, and cut nothing either, until they are cut."""
+        self._flowing.clear()
+
     def silence(self) -> None:
         """Pass nothing on any more, and cut nothing either, until it is closed."""
-        self._flowing.clear()
+        self.hold()
         if self._server is not None:
             self._server.close()
 
@@ -56,19 +84,42 @@ class TcpProxy:
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._ends.add(writer)
+        cuts = self._cuts
         far_reader, far_writer = await asyncio.open_connection(*self._target)
         self._ends.add(far_writer)
-        ways = self._copy(reader, far_writer), self._copy(far_reader, writer)
-        await asyncio.gather(*ways)
+        if self._cuts == cuts:
+            await asyncio.gather(
+                self._copy(reader, far_writer, _ALL, bytes),
+                self._copy(far_reader, writer, self._piece, self._forge),
+            )
         self._ends -= {writer, far_writer}
+        far_writer.transport.abort()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        piece: int,
+        change: Callable[[bytes], bytes],
+    ) -> None:
         with suppress(OSError):
-            while data := await reader.read(65536):
+            while data := await reader.read(piece):
                 await self._flowing.wait()
-                writer.write(data)
+                writer.write(self._within_budget(change(data)))
                 await writer.drain()
         writer.transport.abort()
+
+    def _within_budget(self, data: bytes) -> bytes:
+        if self.passes is None or len(data) <= self.passes:
+            self.passes = None if self.passes is None else self.passes - len(data)
+            return data
+        data, self.passes = data[: self.passes], None
+        asyncio.get_running_loop().call_soon(self._cut_all)
+        return data
+
+    def _cut_all(self) -> None:
+        for end in self._ends:
+            end.transport.abort()
 
 
 @asynccontextmanager

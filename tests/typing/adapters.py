@@ -25,11 +25,13 @@ from pinguin_core import (
     Dispatcher,
     Email,
     EmailAddress,
+    IdempotencyKey,
     Notification,
     NotificationId,
     NotificationRepository,
     NotificationService,
     PhoneNumber,
+    Reconciler,
     Sender,
     Sms,
 )
@@ -68,6 +70,8 @@ async def embed() -> None:
         keeps: NotificationRepository = store
         mails: Sender[Email] = mailer
         texts: Sender[Sms] = texter
+        finds: Reconciler[Sms] = texter
+        assert_type(isinstance(finds, TwilioSender), bool)
         service = NotificationService(keeps, on_queued=dispatcher.wake)
         await service.send(WELCOME)
         Dispatcher(keeps, email=mails, sms=texts)
@@ -96,14 +100,14 @@ def store_with_the_order(
     connection: sa.Connection,
 ) -> NotificationId:
     assert_type(enqueue(session, WELCOME), Notification)
-    enqueue(flask, WELCOME, scheduled_at=NEW_YEAR)
+    enqueue(flask, WELCOME, scheduled_at=NEW_YEAR, idempotency_key=IdempotencyKey("order-7"))
     enqueue(model, Sms(PhoneNumber("+15550100123"), "Hello"))
     return enqueue(connection, WELCOME).id
 
 
 async def store_asynchronously(session: AsyncSession, connection: AsyncConnection) -> None:
     assert_type(await enqueue_async(session, WELCOME), Notification)
-    await enqueue_async(connection, WELCOME, scheduled_at=NEW_YEAR)
+    await enqueue_async(connection, WELCOME, idempotency_key=IdempotencyKey("order-7"))
 
 
 def migrate(engine: sa.Engine) -> list[sa.MetaData]:
