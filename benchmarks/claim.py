@@ -22,14 +22,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
 
+from backlog import LEASE, MESSAGE
+
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
 from pinguin_adapters.sqlmodel_store.rows import to_row
 from pinguin_adapters.sqlmodel_store.schema import migrate
 from pinguin_adapters.sqlmodel_store.sqlite import insert_text, statements, writing_engine
 from pinguin_core import (
     Channel,
-    Email,
-    EmailAddress,
     Notification,
     NotificationId,
     Sent,
@@ -40,8 +40,6 @@ from pinguin_core import (
 SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
 ROUNDS: Final = 9
 TIMES: Final = 40
-MESSAGE: Final = Email(EmailAddress("ada@example.com"), "Your order", "It is on its way. " * 10)
-LEASE: Final = timedelta(minutes=1)
 BUSY: Final = TransientDeliveryError("450 busy")
 
 _T = TypeVar("_T")

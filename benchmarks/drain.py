@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import uvloop
+from backlog import add, backlog
 from harness import database, tell, tell_machine
 
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
@@ -28,17 +29,12 @@ from pinguin_core import (
     Channel,
     Dispatcher,
     Email,
-    EmailAddress,
-    Notification,
     NotificationId,
     Receipt,
-    SystemClock,
-    TimeSortedIds,
 )
 
 SIZES = (10_000, 100_000)
 BURST = 500
-MESSAGE = Email(EmailAddress("ada@example.com"), "Your order", "It is on its way. " * 10)
 
 
 class Nowhere:
@@ -72,12 +68,9 @@ def resident() -> float:
 
 
 async def fill(url: str, count: int) -> None:
-    clock, ids = SystemClock(), TimeSortedIds()
     async with SqlModelNotificationRepository.open(url) as store:
         for _ in range(count // BURST):
-            now = clock.now()
-            burst = [Notification.queue(ids.next_id(now), MESSAGE, now) for _ in range(BURST)]
-            await asyncio.gather(*map(store.add, burst))
+            await add(store, backlog(BURST), BURST)
 
 
 async def drain(url: str, count: int) -> dict[str, object]:

@@ -15,7 +15,7 @@ import uvloop
 
 DELAY: Final = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
 REPLIES: Final = {
-    b"EHLO": b"250 lean\r\n",
+    b"EHLO": b"250-lean\r\n250 PIPELINING\r\n",
     b"HELO": b"250 lean\r\n",
     b"DATA": b"354 go on\r\n",
     b"QUIT": b"221 bye\r\n",
@@ -31,7 +31,8 @@ class Session(asyncio.Protocol):
         """Greet."""
         self.transport = cast(asyncio.Transport, transport)
         self.buffer = b""
-        self.in_data = False
+        self.replies: list[bytes] = []
+        self.in_data = self.left = False
         self.transport.write(b"220 lean\r\n")
 
     def data_received(self, data: bytes) -> None:
@@ -39,6 +40,11 @@ class Session(asyncio.Protocol):
         self.buffer = self.buffer + data if self.buffer else data
         while self.buffer and (self._message() if self.in_data else self._command()):
             pass
+        if self.replies:
+            self.transport.write(b"".join(self.replies))
+            self.replies.clear()
+        if self.left:
+            self.transport.close()
 
     def _command(self) -> bool:
         line, end, rest = self.buffer.partition(b"\r\n")
@@ -48,9 +54,8 @@ class Session(asyncio.Protocol):
         verb = line[:4].upper()
         self.in_data = verb == b"DATA"
         reply = b"250 %d\r\n" % taken if verb == b"XCOU" else REPLIES.get(verb, OK)
-        self.transport.write(reply)
-        if verb == b"QUIT":
-            self.transport.close()
+        self.replies.append(reply)
+        self.left = verb == b"QUIT"
         return True
 
     def _message(self) -> bool:
@@ -67,7 +72,7 @@ class Session(asyncio.Protocol):
         if DELAY:
             asyncio.get_running_loop().call_later(DELAY, self.transport.write, OK)
         else:
-            self.transport.write(OK)
+            self.replies.append(OK)
         return True
 
 

@@ -7,7 +7,6 @@ Rounds alternate between the two, and the medians are compared: a machine has mo
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 import statistics
@@ -15,40 +14,25 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+
+import uvloop
+from backlog import add, backlog, claim_and_save
 
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
 from pinguin_adapters.sqlmodel_store.rows import to_row
 from pinguin_adapters.sqlmodel_store.schema import migrate
 from pinguin_adapters.sqlmodel_store.sqlite import insert_text, statements, writing_engine
-from pinguin_core import (
-    Channel,
-    Email,
-    EmailAddress,
-    Notification,
-    Receipt,
-    SystemClock,
-    TimeSortedIds,
-)
 
 BURST: Final = 64
 CLAIM: Final = 100
 ROWS: Final = 12_800
 SINGLE: Final = 500
-MESSAGE: Final = Email(EmailAddress("ada@example.com"), "Your order", "It is on its way. " * 10)
-LEASE: Final = timedelta(minutes=1)
 
-clock, ids = SystemClock(), TimeSortedIds()
 figures: dict[str, list[float]] = {}
 efforts: dict[str, list[float]] = {}
-
-
-def fresh(count: int) -> list[Notification]:
-    now = clock.now()
-    return [Notification.queue(ids.next_id(now), MESSAGE, now) for _ in range(count)]
 
 
 class Stopwatch:
@@ -65,18 +49,15 @@ class Stopwatch:
 
 async def ours(path: Path) -> None:
     async with SqlModelNotificationRepository.open(f"sqlite:///{path}") as store:
-        batch, watch = fresh(ROWS), Stopwatch()
-        for first in range(0, ROWS, BURST):
-            await asyncio.gather(*map(store.add, batch[first : first + BURST]))
+        batch, watch = backlog(ROWS), Stopwatch()
+        await add(store, batch, BURST)
         watch.note("adds", ROWS)
 
         watch = Stopwatch()
-        while claimed := await store.claim_due(Channel.EMAIL, clock.now(), LEASE, CLAIM):
-            now = clock.now()
-            await asyncio.gather(*(store.save(each.succeed(Receipt("r"), now)) for each in claimed))
+        await claim_and_save(store, CLAIM)
         watch.note("claims and saves", ROWS)
 
-        batch, watch = fresh(SINGLE), Stopwatch()
+        batch, watch = backlog(SINGLE), Stopwatch()
         for each in batch:
             await store.add(each)
         watch.note("single adds", SINGLE)
@@ -89,7 +70,7 @@ async def ours(path: Path) -> None:
 
 def plain(path: Path) -> None:
     insert = statements(writing_engine(path)).insert
-    rows = [insert.values(to_row(each)) for each in fresh(ROWS + SINGLE)]
+    rows = [insert.values(to_row(each)) for each in backlog(ROWS + SINGLE)]
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
         plain_adds(connection, insert_text(1), rows[:ROWS])
@@ -142,7 +123,7 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     for _ in range(rounds):
         with TemporaryDirectory(dir=Path.cwd()) as folder:
-            asyncio.run(ours(Path(folder) / "ours.db"))
+            uvloop.run(ours(Path(folder) / "ours.db"))
             with writing_engine(Path(folder) / "plain.db").begin() as connection:
                 migrate(connection)
             plain(Path(folder) / "plain.db")

@@ -10,12 +10,10 @@ ours, such as `postgresql://localhost/test`; the tables are removed at the end.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
@@ -23,61 +21,34 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import uvloop
+from backlog import add, backlog, claim_and_save
 from sqlalchemy.engine import make_url
 
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
 from pinguin_adapters.sqlmodel_store.database import database
 from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_adapters.sqlmodel_store.schema import VERSION_TABLE
-from pinguin_core import (
-    Channel,
-    Email,
-    EmailAddress,
-    Notification,
-    Receipt,
-    SystemClock,
-    TimeSortedIds,
-)
 
 ALONE: Final = 20_000
 SHARED: Final = 50_000
 PROCESSES: Final = 4
 BATCH: Final = 500
-MESSAGE: Final = Email(EmailAddress("ada@example.com"), "Your order", "It is on its way. " * 10)
-LEASE: Final = timedelta(minutes=10)
-
-clock, ids = SystemClock(), TimeSortedIds()
 
 
-def fresh(count: int) -> list[Notification]:
-    now = clock.now()
-    return [Notification.queue(ids.next_id(now), MESSAGE, now) for _ in range(count)]
-
-
-async def add(url: str, count: int) -> float:
+async def fill(url: str, count: int) -> float:
     """Add in bursts, and return how many a second."""
-    batch = fresh(count)
+    batch = backlog(count)
     async with SqlModelNotificationRepository.open(url) as store:
         started = time.perf_counter()
-        for first in range(0, count, BATCH):
-            await asyncio.gather(*map(store.add, batch[first : first + BATCH]))
+        await add(store, batch, BATCH)
         return count / (time.perf_counter() - started)
-
-
-async def claim_and_save(store: SqlModelNotificationRepository) -> list[str]:
-    """Claim in batches and save each as sent, until nothing is left; return the ids."""
-    names: list[str] = []
-    while claimed := await store.claim_due(Channel.EMAIL, clock.now(), LEASE, BATCH):
-        now = clock.now()
-        await asyncio.gather(*(store.save(each.succeed(Receipt("r"), now)) for each in claimed))
-        names += [str(each.id) for each in claimed]
-    return names
 
 
 async def alone(url: str) -> float:
     async with SqlModelNotificationRepository.open(url) as store:
         started = time.perf_counter()
-        names = await claim_and_save(store)
+        names = await claim_and_save(store, BATCH)
         assert len(set(names)) == len(names) == ALONE
         return ALONE / (time.perf_counter() - started)
 
@@ -86,9 +57,9 @@ def worker(url: str, ready: Barrier, done: Connection) -> None:
     async def work() -> list[str]:
         async with SqlModelNotificationRepository.open(url) as store:
             ready.wait(60)
-            return await claim_and_save(store)
+            return await claim_and_save(store, BATCH)
 
-    done.send(asyncio.run(work()))
+    done.send(uvloop.run(work()))
 
 
 def shared(url: str) -> tuple[float, Sequence[int]]:
@@ -110,9 +81,9 @@ def shared(url: str) -> tuple[float, Sequence[int]]:
 
 
 def measure(url: str) -> float:
-    asyncio.run(add(url, ALONE))
-    by_one = asyncio.run(alone(url))
-    added = asyncio.run(add(url, SHARED))
+    uvloop.run(fill(url, ALONE))
+    by_one = uvloop.run(alone(url))
+    added = uvloop.run(fill(url, SHARED))
     by_all, shares = shared(url)
     print(f"{make_url(url).get_backend_name()}, {BATCH} at a time, every commit durable")
     print(f"  added by one process          {added:9,.0f}/s")

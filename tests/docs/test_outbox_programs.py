@@ -12,6 +12,8 @@ from support.documented import EXAMPLES, printed, program, run_program
 from support.patience import patient
 from support.scripted_smtp import ScriptedSmtp
 
+from pinguin_adapters.sqlmodel_store.schema import VERSION_TABLE
+
 SIGN_UP = str(EXAMPLES / "sync_enqueue.py")
 
 
@@ -47,12 +49,21 @@ async def test_the_shop_confirms_orders(tmp_path: Path) -> None:
 
 
 @patient
-async def test_the_shops_dispatcher_says_that_the_tables_are_not_there(tmp_path: Path) -> None:
+async def test_the_shops_dispatcher_may_be_the_first(tmp_path: Path) -> None:
+    write_shop(tmp_path)
+    async with ScriptedSmtp() as smtp, program(tmp_path, smtp, "deliver.py") as dispatcher:
+        ordered = await run_program(tmp_path, smtp, "shop.py", "ada@example.com", "tea")
+        await smtp.reached("END")
+        stopped = await dispatcher.stops()
+    assert (ordered.code, ordered.err) == (stopped.code, stopped.err) == (0, "")
+
+
+@patient
+async def test_a_newer_pinguin_may_change_the_shops_tables(tmp_path: Path) -> None:
     write_shop(tmp_path)
     async with ScriptedSmtp() as smtp:
-        ended = await run_program(tmp_path, smtp, "deliver.py")
-    assert ended.code == 1
-    assert "has no table pinguin_notification" in ended.err.splitlines()[-1]
+        await run_program(tmp_path, smtp, "shop.py", "ada@example.com", "tea")
+    assert rows(tmp_path / "shop.db", VERSION_TABLE) == 1
 
 
 @patient
