@@ -134,7 +134,8 @@ def reliability_long(session: nox.Session) -> None:
     """Do the same far more often; this takes hours."""
     session.install(".[server,speed,testing]", *GROUPS["tests"])
     environment = {"PINGUIN_RELIABILITY": "long"}
-    session.run("pytest", "-n", "2", "-m", "reliability", *session.posargs, env=environment)
+    command = ("pytest", "-n", "2", "-m", "reliability", "--timeout", "7200")
+    session.run(*command, *session.posargs, env=environment)
 
 
 @nox.session(default=False)

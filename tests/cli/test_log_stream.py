@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -52,17 +53,27 @@ def test_what_is_written_arrives_in_order(pipe: Pipe) -> None:
 
 def test_nobody_waits_for_a_reader_and_what_is_dropped_is_counted(pipe: Pipe) -> None:
     reader, writer = pipe
-    lost: SimpleQueue[int] = SimpleQueue()
-    with LogStream(writer, lost.put) as stream:
+    seen: SimpleQueue[str | int] = SimpleQueue()
+
+    def read_all() -> None:
+        for line in reader:
+            seen.put(line)
+
+    reading = threading.Thread(target=read_all)
+    dropped = read = 0
+    with LogStream(writer, seen.put) as stream:
         for _ in range(MORE_THAN_FITS):
             stream.write(LINE)
-        dropped = read = 0
+        reading.start()
         while dropped + read < MORE_THAN_FITS:
-            if dropped or lost.empty():
-                assert reader.readline() == LINE
-                read += 1
-            else:
-                dropped = lost.get(timeout=PATIENCE)
+            match seen.get(timeout=PATIENCE):
+                case int(lost):  # may come more than once
+                    dropped += lost
+                case line:
+                    assert line == LINE
+                    read += 1
+    writer.close()
+    reading.join(PATIENCE)
     assert 0 < read < MORE_THAN_FITS
 
 
