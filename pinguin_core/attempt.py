@@ -9,13 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from pinguin_core.delivery import Delivery
-from pinguin_core.errors import (
-    DeliveryError,
-    PermanentDeliveryError,
-    StaleNotification,
-    TransientDeliveryError,
-)
-from pinguin_core.flow import Flow
+from pinguin_core.errors import DeliveryError, StaleNotification, TransientDeliveryError
+from pinguin_core.flow import Flow, is_answer, is_not_taken, is_trouble
 from pinguin_core.message import Channel
 from pinguin_core.notification import Notification, Receipt
 from pinguin_core.ports import Clock, NotificationRepository, Observer
@@ -212,23 +207,22 @@ class Courier:
         """
         now = self._clock.now()
         until, policy = self._flow.held_until(now), self._policy
-        if isinstance(error, TransientDeliveryError):
-            if error.of_provider and not error.ambiguous and until is not None:
-                return lambda held: held.postpone(error, now, until)
-            if error.ambiguous and not self._retry_ambiguous:
-                policy = _NO_RETRY
+        if is_not_taken(error) and until is not None:
+            return lambda held: held.postpone(error, now, until)
+        in_doubt = isinstance(error, TransientDeliveryError) and error.ambiguous
+        if in_doubt and not self._retry_ambiguous:
+            policy = _NO_RETRY
         return lambda held: held.fail(error, now, policy)
 
     def _learn(self, claimed: Notification, error: DeliveryError, began: datetime) -> None:
         """Tell the flow how the provider fared."""
         now = self._clock.now()
-        if isinstance(error, TransientDeliveryError) and error.of_provider:
-            if self._flow.ill(claimed.id, error, began, now):
-                self._observer.on_provider(self._channel, is_up=False, reason=error.reason)
-        elif isinstance(error, PermanentDeliveryError) and not error.asked:
-            self._flow.give_back(claimed.updated_at, now)
-        else:
+        if is_answer(error):
             self._well()
+        elif not is_trouble(error):
+            self._flow.give_back(claimed.updated_at, now)
+        elif self._flow.ill(claimed.id, error, began, now):
+            self._observer.on_provider(self._channel, is_up=False, reason=error.reason)
 
     async def _found_after_all(self, claimed: Notification, finish: Finish) -> Receipt | None:
         """Look whether an attempt in doubt delivered, before the notification would fail for it.

@@ -14,7 +14,7 @@ from pinguin_core.errors import (
     ProviderDown,
     TransientDeliveryError,
 )
-from pinguin_core.flow import Breaker, Limit
+from pinguin_core.flow import Breaker, Limit, is_answer, is_not_taken, is_trouble
 from pinguin_core.notification import Receipt
 from pinguin_core.ports import Clock, MessageT_contra, Sender
 from pinguin_core.system import SystemClock, report_bug
@@ -95,7 +95,7 @@ class FailoverSender(Generic[MessageT_contra]):
             except DeliveryError as error:
                 route.fail(id, error, began, self._clock.now())
                 failures.append(_Failure(route, error))
-                if not _was_not_taken(error):
+                if not is_not_taken(error):
                     break
             else:
                 route.answer()
@@ -119,7 +119,7 @@ class FailoverSender(Generic[MessageT_contra]):
         trouble only if the next message has no other way: otherwise that would be held.
         """
         reason = "; ".join(map(str, failures)) or "both providers are taken for down"
-        not_taken = all(_was_not_taken(each.error) for each in failures)
+        not_taken = all(is_not_taken(each.error) for each in failures)
         if not_taken and self._ways[0][0].is_down:
             code = failures[-1].error.code if failures else ""
             return ProviderDown(reason, code=code, retry_after=self._next_try())
@@ -188,10 +188,10 @@ class _Route:
         self, id: NotificationId, error: DeliveryError, began: datetime, now: datetime
     ) -> None:
         """Learn how an attempt failed: for the message's sake, or for the provider's own."""
-        if isinstance(error, PermanentDeliveryError) and not error.asked:
-            self._breaker.give_back(began, now)
-        elif not isinstance(error, TransientDeliveryError) or not error.of_provider:
+        if is_answer(error):
             self.answer()
+        elif not is_trouble(error):
+            self._breaker.give_back(began, now)
         elif self._breaker.fail(id, error, now):
             self._turn(is_down=True, reason=error.reason)
 
@@ -213,8 +213,3 @@ class _Failure(NamedTuple):
 
     def __str__(self) -> str:
         return self.route.named(self.error.reason)
-
-
-def _was_not_taken(error: DeliveryError) -> bool:
-    """Tell whether the message, which the provider cannot have taken, may be given to another."""
-    return isinstance(error, TransientDeliveryError) and error.of_provider and not error.ambiguous

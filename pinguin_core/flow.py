@@ -8,15 +8,36 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeGuard
 
-from pinguin_core.errors import ProviderDown, TransientDeliveryError
+from pinguin_core.errors import (
+    DeliveryError,
+    PermanentDeliveryError,
+    ProviderDown,
+    TransientDeliveryError,
+)
 from pinguin_core.values import NotificationId
 
 _FAILURES: Final = 5
 _NOTIFICATIONS: Final = 3
 _ROUNDING: Final = 1e-6
 _BURST: Final = timedelta(milliseconds=100)
+
+
+def is_answer(error: DeliveryError) -> bool:
+    """Tell whether the provider did its part: it was asked, and the error is about the message."""
+    asked = not isinstance(error, PermanentDeliveryError) or error.asked
+    return asked and not is_trouble(error)
+
+
+def is_trouble(error: DeliveryError) -> TypeGuard[TransientDeliveryError]:
+    """Tell whether the attempt failed for the provider's sake."""
+    return isinstance(error, TransientDeliveryError) and error.of_provider
+
+
+def is_not_taken(error: DeliveryError) -> TypeGuard[TransientDeliveryError]:
+    """Tell whether it failed for the provider's sake, which took nothing for certain."""
+    return is_trouble(error) and not error.ambiguous
 
 
 class Limit:

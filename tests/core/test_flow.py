@@ -7,17 +7,48 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.samples import TICK
+from support.samples import BUSY, LOST, REFUSED, TICK
 
-from pinguin_core import NotificationId, ProviderDown, ProviderMisconfigured, TransientDeliveryError
-from pinguin_core.flow import Breaker, Flow, Limit, Pace
+from pinguin_core import (
+    DeliveryError,
+    NotificationId,
+    PermanentDeliveryError,
+    ProviderDown,
+    ProviderMisconfigured,
+    TransientDeliveryError,
+)
+from pinguin_core.flow import Breaker, Flow, Limit, Pace, is_answer, is_not_taken, is_trouble
 from pinguin_core.testing.fakes import NOON
 
 SECOND = timedelta(seconds=1)
 INTERVAL = timedelta(seconds=30)
 DOWN = TransientDeliveryError("connection refused", of_provider=True)
 BAD_LOGIN = ProviderMisconfigured("535 no such login")
+SILENT = TransientDeliveryError("timed out", ambiguous=True, of_provider=True)
+UNASKED = PermanentDeliveryError("too large", asked=False)
 IDS = [NotificationId(f"notif-{n}") for n in range(10)]
+
+
+@pytest.mark.parametrize("error", [BUSY, LOST, REFUSED, DeliveryError("who knows")])
+def test_what_is_about_the_message_is_the_providers_answer(error: DeliveryError) -> None:
+    assert is_answer(error)
+    assert not is_trouble(error)
+    assert not is_not_taken(error)
+
+
+@pytest.mark.parametrize("error", [DOWN, BAD_LOGIN, SILENT])
+def test_what_would_befall_any_message_is_the_providers_trouble(error: DeliveryError) -> None:
+    assert is_trouble(error)
+    assert not is_answer(error)
+
+
+def test_only_what_is_certainly_not_taken_may_go_elsewhere() -> None:
+    assert [is_not_taken(each) for each in (DOWN, BAD_LOGIN, SILENT)] == [True, True, False]
+
+
+def test_what_the_provider_was_not_asked_is_neither() -> None:
+    assert not is_answer(UNASKED)
+    assert not is_trouble(UNASKED)
 
 
 def opened(*ids: int) -> Breaker:
