@@ -100,8 +100,8 @@ class Worker(Generic[TaskT]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._open = False
         self._hand_over()
+        self._open = False
         self._end()
         await asyncio.gather(*self._ended)
 
@@ -157,7 +157,9 @@ class Worker(Generic[TaskT]):
             self._inbox.put(gathered)
 
     def _may_begin(self) -> bool:
-        return len(self._ended) < self._threads and self._loop.time() >= self._rests_until
+        # A thread that begins later than the end would take the end that was meant for another.
+        is_rested = self._loop.time() >= self._rests_until
+        return self._open and len(self._ended) < self._threads and is_rested
 
     def _run(self, connected: Request[None], ended: asyncio.Future[None]) -> None:
         try:

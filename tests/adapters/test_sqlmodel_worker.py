@@ -23,6 +23,7 @@ class Server:
 
     def __init__(self) -> None:
         self.connects = 0
+        self.is_busy = threading.Event()
         self.may_go_on = threading.Event()
 
     @contextmanager
@@ -36,6 +37,7 @@ class Server:
     def work(self, connection: Connection, batch: Sequence[Request[None]]) -> None:
         number = connection.get_execution_options()["number"]
         if number == 1:
+            self.is_busy.set()
             assert self.may_go_on.wait(PATIENCE)
         for request in batch:
             request.outcome = number
@@ -88,5 +90,21 @@ def test_a_server_without_connections_is_not_asked_for_one_all_the_time(
                 server.may_go_on.set()
             assert {*await asyncio.gather(*asked)} == {1}
         assert server.connects == 2
+
+    run(scenario())
+
+
+def test_no_thread_begins_once_the_others_were_told_to_end(server: Server) -> None:
+    """It would take the end of another one, for which whoever leaves would wait for ever."""
+
+    async def scenario() -> None:
+        asked: list[asyncio.Task[object]] = []
+        async with Worker("test-store", server.connect, server.work, 2) as it:
+            await ask(it, asked)
+            assert await asyncio.to_thread(server.is_busy.wait, PATIENCE)
+            await ask(it, asked)  # handed over on leaving, in this turn of the loop
+            asyncio.get_running_loop().call_soon(server.may_go_on.set)
+        assert [each.result() for each in asked] == [1, 1]
+        assert server.connects == 1
 
     run(scenario())
