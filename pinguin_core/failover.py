@@ -15,8 +15,9 @@ from pinguin_core.errors import (
     TransientDeliveryError,
 )
 from pinguin_core.flow import Breaker, Limit, is_answer, is_not_taken, is_trouble
+from pinguin_core.history import Attempt, Outcome
 from pinguin_core.notification import Receipt
-from pinguin_core.ports import Clock, MessageT_contra, Sender
+from pinguin_core.ports import Clock, IsTaken, MessageT_contra, Reconciler, Sender
 from pinguin_core.system import SystemClock, report_bug
 from pinguin_core.values import NotificationId
 
@@ -48,8 +49,8 @@ class FailoverSender(Generic[MessageT_contra]):
     does not take either is held by the dispatcher then.
 
     The fallback is never given what was refused for the message's own sake, such as by an unknown
-    recipient; nor, in the same attempt, what the first may have taken after all. The pair looks
-    nothing up: it is no `Reconciler`, though its parts may be.
+    recipient; nor, in the same attempt, what the first may have taken after all. Before a later
+    attempt that is looked up at whichever of the two may have it, if that is a `Reconciler`.
 
     Words of the fallback's provider begin with `fallback:`, in a receipt's reply as in an error's
     reason; what the first one's said in the same attempt is there too.
@@ -103,20 +104,60 @@ class FailoverSender(Generic[MessageT_contra]):
                 return replace(receipt, reply=route.named(receipt.reply) + "".join(before))
         raise self._error(failures)
 
+    async def find_sent(
+        self,
+        message: MessageT_contra,
+        *,
+        id: NotificationId,
+        doubts: Sequence[Attempt],
+        is_taken: IsTaken,
+    ) -> Receipt | None:
+        """Look a message up wherever it may have been taken. See `Reconciler.find_sent`.
+
+        It is said to be found once only if all that may have it could tell.
+        """
+        found: list[Receipt] = []
+        silent: list[TransientDeliveryError] = []
+        may_be_elsewhere = False
+        for route, sender in self._ways:
+            left_open = [doubt for doubt in doubts if route.may_have_taken_in(doubt)]
+            if not left_open:
+                continue
+            if not isinstance(sender, Reconciler):
+                may_be_elsewhere = True
+                continue
+            try:
+                receipt = await sender.find_sent(
+                    message, id=id, doubts=left_open, is_taken=is_taken
+                )
+            except TransientDeliveryError as error:
+                no_other_way = self._is_only_way(route)
+                silent.append(_of_pair(error, route.named(error.reason), no_other_way=no_other_way))
+            else:
+                if receipt is not None:
+                    found.append(replace(receipt, reply=route.named(receipt.reply)))
+        if found:
+            may_be_elsewhere = may_be_elsewhere or len(found) > 1 or bool(silent)
+            return replace(found[0], found=found[0].found and not may_be_elsewhere)
+        if silent:
+            raise silent[0]
+        return None
+
     def _has_place(self, route: _Route) -> bool:
         """Tell whether a route may be tried: one that has just come back is eased in.
 
         What is too much for it goes the other way, if that is open.
         """
-        others = (each for each, _ in self._ways if each is not route)
-        return not route.is_full or all(other.is_down for other in others)
+        return not route.is_full or self._is_only_way(route)
+
+    def _is_only_way(self, route: _Route) -> bool:
+        return all(each.is_down for each, _ in self._ways if each is not route)
 
     def _error(self, failures: Sequence[_Failure]) -> DeliveryError:
         """Return what the failures of one attempt amount to.
 
         With a fallback nothing may fail that would be held without one, nor be held that would be
-        tried again; so the first one's state decides. What may have been taken is the provider's
-        trouble only if the next message has no other way: otherwise that would be held.
+        tried again; so the first one's state decides.
         """
         reason = "; ".join(map(str, failures)) or "both providers are taken for down"
         not_taken = all(is_not_taken(each.error) for each in failures)
@@ -127,14 +168,7 @@ class FailoverSender(Generic[MessageT_contra]):
         if not isinstance(error, TransientDeliveryError):
             asked = not isinstance(error, PermanentDeliveryError) or error.asked
             return PermanentDeliveryError(reason, code=error.code, asked=asked)
-        no_other_way = not_taken or all(each.is_down for each, _ in self._ways if each is not route)
-        return TransientDeliveryError(
-            reason,
-            code=error.code,
-            retry_after=error.retry_after,
-            ambiguous=error.ambiguous,
-            of_provider=error.of_provider and no_other_way,
-        )
+        return _of_pair(error, reason, no_other_way=not_taken or self._is_only_way(route))
 
     def _next_try(self) -> timedelta:
         now = self._clock.now()
@@ -195,6 +229,15 @@ class _Route:
         elif self._breaker.fail(id, error, now):
             self._turn(is_down=True, reason=error.reason)
 
+    def may_have_taken_in(self, doubt: Attempt) -> bool:
+        """Tell whether an attempt in doubt may have left its message here.
+
+        The first one cannot have it where the fallback was asked and spoke last: then it had failed
+        to take it. All else, such as a worker's death, says nothing.
+        """
+        is_fallbacks = doubt.outcome is Outcome.UNCLEAR and f"; {FALLBACK}: " in f"; {doubt.text}"
+        return self.name == FALLBACK or not is_fallbacks
+
     def named(self, said: str) -> str:
         """Say whose words these are, if they are the fallback's."""
         return said if self.name == PRIMARY else ": ".join(filter(None, (self.name, said)))
@@ -213,3 +256,20 @@ class _Failure(NamedTuple):
 
     def __str__(self) -> str:
         return self.route.named(self.error.reason)
+
+
+def _of_pair(
+    error: TransientDeliveryError, reason: str, *, no_other_way: bool
+) -> TransientDeliveryError:
+    """Return an error of one route as the pair's.
+
+    It is the provider's trouble only if the next message has no other way: otherwise that would be
+    held.
+    """
+    return TransientDeliveryError(
+        reason,
+        code=error.code,
+        retry_after=error.retry_after,
+        ambiguous=error.ambiguous,
+        of_provider=error.of_provider and no_other_way,
+    )
