@@ -47,9 +47,12 @@ class Shared:
     limits: Limits
     observer: Observer
     __dispatch__: _DispatchServerEvents = field(default_factory=_DispatchServerEvents)
-    codec: StrictCodec = field(default_factory=StrictCodec)
+    codec: StrictCodec = field(init=False)
     details: DetailsCodec = field(default_factory=DetailsCodec)
     draining: bool = False
+
+    def __post_init__(self) -> None:
+        self.codec = StrictCodec(self.limits.message_fields)
 
     def method(self, path: str) -> Handler:
         """Return what answers a call: also one that nobody serves, or nobody now."""

@@ -19,7 +19,7 @@ from betterproto import PLACEHOLDER
 from grpclib.encoding.base import CodecBase
 
 from pinguin_grpc import wire_format as wire
-from pinguin_grpc.wire_format import MalformedMessage
+from pinguin_grpc.wire_format import FieldCount, MalformedMessage
 
 MessageT = TypeVar("MessageT", bound=betterproto.Message)
 
@@ -28,9 +28,16 @@ _raw: Final = object.__getattribute__
 
 
 class StrictCodec(CodecBase):
-    """What grpclib decodes requests and encodes replies with, and the other way round."""
+    """What grpclib decodes requests and encodes replies with, and the other way round.
+
+    Args:
+        max_fields: how many fields of a message are read; see `decode`.
+    """
 
     __content_subtype__ = "proto"
+
+    def __init__(self, max_fields: int | None = None) -> None:
+        self._max_fields = max_fields
 
     def encode(self, message: Any, message_type: Any) -> bytes:  # noqa: ARG002 (grpclib's signature)
         """Serialise a message; those of Google's runtime serialise themselves."""
@@ -45,7 +52,7 @@ class StrictCodec(CodecBase):
             MalformedMessage: for bytes that are none.
         """
         if issubclass(message_type, betterproto.Message):
-            return decode(message_type, data)
+            return decode(message_type, data, self._max_fields)
         return _decode_foreign(message_type, data)
 
 
@@ -75,41 +82,45 @@ def encode(message: betterproto.Message) -> bytes:
     return b"".join(parts)
 
 
-def decode(kind: type[MessageT], data: bytes) -> MessageT:
+def decode(kind: type[MessageT], data: bytes, max_fields: int | None = None) -> MessageT:
     """Parse a message.
 
     Fields that the message does not know are stepped over, if they are well-formed. Of a field that
     comes twice the last one counts, but a message within the message must not come twice.
 
+    All fields count towards `max_fields`, unknown ones and those of messages within it too: each
+    costs microseconds, and may have no more than two bytes. Without it, there may be any number.
+
     Raises:
-        MalformedMessage: for bytes that are not such a message.
+        MalformedMessage: for bytes that are not such a message, or have more fields.
     """
-    table = _table_of(kind)
-    values: dict[str, Any] = {}
-    pos, end = 0, len(data)
-    while pos < end:
-        tag, pos = wire.read_tag(data, pos)
-        pos = _read_field(table, tag, data, pos, values)
-    return _fill(kind, table, values)
+    return _decode(kind, data, FieldCount(max_fields))
 
 
 class _Kind(NamedTuple):
     """How one type of field is read and written."""
 
     wire_type: int
-    read: Callable[[bytes, int], tuple[Any, int]]
+    read: Callable[..., tuple[Any, int]]
     write: Callable[[Any], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
+    """One field of a message.
+
+    Attributes:
+        tag: what is written before its value.
+        nests: it holds a message, of which the fields count too: `read` is given the count.
+    """
+
     name: str
     tag: bytes
-    read: Callable[[bytes, int], tuple[Any, int]]
+    read: Callable[..., tuple[Any, int]]
     write: Callable[[Any], bytes]
     optional: bool
     repeated: bool
-    once: bool
+    nests: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +150,30 @@ _SCALARS: Final[Mapping[str, _Kind]] = {
 _TIMESTAMP: Final = _Kind(wire.LENGTH, wire.read_timestamp, wire.write_timestamp)
 
 
-def _read_field(table: _Table, tag: int, data: bytes, pos: int, values: dict[str, Any]) -> int:
-    field = table.by_tag.get(tag)
-    if field is None:
-        return _skip_field(table, tag, data, pos)
+def _decode(kind: type[MessageT], data: bytes, count: FieldCount) -> MessageT:
+    table = _table_of(kind)
+    values: dict[str, Any] = {}
+    pos, end = 0, len(data)
+    while pos < end:
+        tag, pos = wire.read_tag(data, pos, count)
+        field = table.by_tag.get(tag)
+        if field is None:
+            pos = _skip_field(table, tag, data, pos)
+        else:
+            pos = _read_field(field, data, pos, values, count)
+    return _fill(kind, table, values)
+
+
+def _read_field(
+    field: _Field, data: bytes, pos: int, values: dict[str, Any], count: FieldCount
+) -> int:
     try:
-        value, pos = field.read(data, pos)
+        value, pos = field.read(data, pos, count) if field.nests else field.read(data, pos)
     except MalformedMessage as error:
         raise error.within(field.name) from None
     if field.repeated:
         values.setdefault(field.name, []).append(value)
-    elif field.once and field.name in values:
+    elif field.nests and field.name in values:
         raise MalformedMessage("must not be given twice", field.name)
     else:
         values[field.name] = value
@@ -201,7 +225,7 @@ def _table_of(kind: Any) -> _Table:  # a message class; mypy cannot read its met
             how.write,
             optional=bool(meta.optional),
             repeated=name in repeated,
-            once=meta.proto_type == betterproto.TYPE_MESSAGE,
+            nests=meta.proto_type == betterproto.TYPE_MESSAGE,
         )
     return _Table(
         tuple(tagged.values()),
@@ -227,9 +251,11 @@ def _read_enum(kind: type[betterproto.Enum], data: bytes, pos: int) -> tuple[bet
     return kind.try_value(number), pos
 
 
-def _read_nested(kind: type[MessageT], data: bytes, pos: int) -> tuple[MessageT, int]:
+def _read_nested(
+    kind: type[MessageT], data: bytes, pos: int, count: FieldCount
+) -> tuple[MessageT, int]:
     raw, pos = wire.read_bytes(data, pos)
-    return decode(kind, raw), pos
+    return _decode(kind, raw, count), pos
 
 
 def _write_nested(message: betterproto.Message) -> bytes:

@@ -28,6 +28,7 @@ class Limits:
 
     Attributes:
         message_bytes: the largest request, before and after it is inflated.
+        message_fields: how many fields a request may have, those of messages within it included.
         call: how long a call with one answer may take, its request's arrival included, whatever
             deadline its caller set.
         connections: how many there may be at once; more are closed as they come.
@@ -42,6 +43,7 @@ class Limits:
     """
 
     message_bytes: int = MAX_REQUEST
+    message_fields: int = 1000
     call: timedelta = timedelta(seconds=60)
     connections: int = 4096
     handshake: timedelta = timedelta(seconds=10)

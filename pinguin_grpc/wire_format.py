@@ -50,6 +50,41 @@ class MalformedMessage(PinguinError, ValueError):
         return MalformedMessage(self.problem, f"{field}.{self.field}" if self.field else field)
 
 
+class TooManyFields(MalformedMessage):
+    """More fields than are read of one message."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"holds more than {limit} fields, those within others included")
+
+    def within(self, field: str) -> MalformedMessage:  # noqa: ARG002 (all fields are at fault)
+        """Return the same error: it is the whole message's."""
+        return self
+
+
+class FieldCount:
+    """Counts the fields of a message and of those within it.
+
+    Args:
+        limit: how many there may be; any number if absent.
+    """
+
+    __slots__ = ("_left", "_limit")
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit or 0
+        self._left = -1 if limit is None else limit
+
+    def take(self) -> None:
+        """Count one.
+
+        Raises:
+            TooManyFields: if it is one too many.
+        """
+        if self._left == 0:
+            raise TooManyFields(self._limit)
+        self._left -= 1
+
+
 def read_varint(data: bytes, pos: int) -> tuple[int, int]:
     """Read an unsigned integer of at most 64 bits."""
     try:
@@ -71,8 +106,9 @@ def _read_long_varint(data: bytes, pos: int) -> tuple[int, int]:
     raise MalformedMessage("holds a number of more than 64 bits")
 
 
-def read_tag(data: bytes, pos: int) -> tuple[int, int]:
+def read_tag(data: bytes, pos: int, count: FieldCount) -> tuple[int, int]:
     """Read what stands before a field: its number and wire type, as one integer."""
+    count.take()
     tag, pos = read_varint(data, pos)
     if not 0 < tag >> 3 <= _MAX_FIELD:
         raise MalformedMessage("holds a field number out of range")
@@ -117,13 +153,13 @@ def read_int32(data: bytes, pos: int) -> tuple[int, int]:
     return value, pos
 
 
-def read_timestamp(data: bytes, pos: int) -> tuple[datetime, int]:
+def read_timestamp(data: bytes, pos: int, count: FieldCount) -> tuple[datetime, int]:
     """Read a `google.protobuf.Timestamp`, rounded up to a microsecond: never early."""
     raw, pos = read_bytes(data, pos)
     parts = {_SECONDS: 0, _NANOS: 0}
     at = 0
     while at < len(raw):
-        tag, at = read_tag(raw, at)
+        tag, at = read_tag(raw, at, count)
         if tag in parts:
             parts[tag], at = read_int64(raw, at)
         elif tag >> 3 in {1, 2}:

@@ -27,6 +27,8 @@ HEALTH = "/grpc.health.v1.Health/Check"
 REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 SMALL = 32 * 1024
 """The largest message of these servers, in bytes."""
+MANY = 1000
+"""As many fields as a request may have in all; those of a good one come in addition."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ def raw(message: bytes, **values: object) -> bytes:
 
 def field_of(number: int, value: bytes, wire_type: int = 2) -> bytes:
     return bytes([number << 3 | wire_type, len(value)]) + value
+
+
+def nested(tag: bytes, fields: bytes) -> bytes:
+    return tag + write_varint(len(fields)) + fields
 
 
 def timestamp(inner: bytes) -> bytes:
@@ -284,6 +290,18 @@ BYTES_ROWS = [
         fields=("notification_id",),
     ),
     Row("bytes: id not UTF-8", framed(b"\x0a\x01\xff"), path=GET, fields=("notification_id",)),
+    *(
+        Row(f"bytes: too many fields, {name}", raw(fields))
+        for name, fields in {
+            "unknown": b"\x60\x00" * MANY,
+            "the same one": b"\x08\x00" * MANY,
+            "empty attachments": b"\x32\x00" * MANY,
+            "in an attachment": nested(b"\x32", b"\x60\x00" * MANY),
+            "in many attachments": nested(b"\x32", b"\x0a\x00" * 9) * (MANY // 10),
+            "in the time": nested(b"\x2a", b"\x08\x00" * MANY),
+        }.items()
+    ),
+    Row("bytes: too many fields for a status", framed(b"\x60\x00" * 1001), path=GET),
     Row("bytes: health request", framed(b"\x0a\x05a"), path=HEALTH),
     Row("bytes: reflection request", framed(b"\x0a\x05a"), path=REFLECTION),
 ]

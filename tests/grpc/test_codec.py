@@ -140,6 +140,28 @@ def test_what_nobody_knows_is_stepped_over(response: Any, payload: bytes) -> Non
     assert values_of(response) == values_of(decoded)
 
 
+COUNTED = {
+    "known": (1, b"\x12\x00"),
+    "unknown": (1, b"\x60\x00"),
+    "the same one again": (2, b"\x08\x00\x08\x00"),
+    "an attachment with a name": (2, b"\x32\x02\x0a\x00"),
+    "an attachment with an unknown field": (2, b"\x32\x02\x60\x00"),
+    "a moment with its seconds": (2, b"\x2a\x02\x08\x01"),
+    "a moment with an unknown field": (2, b"\x2a\x02\x60\x00"),
+}
+
+
+@pytest.mark.parametrize(("number", "data"), COUNTED.values(), ids=COUNTED)
+def test_fields_are_counted_wherever_they_stand(number: int, data: bytes) -> None:
+    decode(NotificationRequest, data, max_fields=number)
+
+    with pytest.raises(MalformedMessage) as caught:
+        decode(NotificationRequest, data, max_fields=number - 1)
+    assert str(caught.value) == (
+        f"the request holds more than {number - 1} fields, those within others included"
+    )
+
+
 def test_the_go_services_tenant_id_is_accepted_and_ignored() -> None:
     decoded = decode(NotificationRequest, b"\x12\x03a@b\x3a\x06tenant")
 
