@@ -8,6 +8,7 @@ import resource
 import sqlite3
 import stat
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -154,13 +155,17 @@ def test_a_closed_lock_leaves_its_files_number_to_others(path: Path) -> None:
         with lock_on(path) as second, pytest.raises(StoreUnavailable):
             second.take(SHORT)
         assert len(forks._KEPT - kept) == 2
-    for thread in filter(is_waiting_thread, threading.enumerate()):
-        thread.join(LONG)
+    wait_until_nobody_waits()
     assert kept == forks._KEPT
 
 
 def is_waiting_thread(thread: threading.Thread) -> bool:
     return thread.name == "pinguin-store-lock"
+
+
+def wait_until_nobody_waits() -> None:
+    for thread in filter(is_waiting_thread, threading.enumerate()):
+        thread.join(LONG)
 
 
 def test_a_holder_that_is_stopped_keeps_nobody_for_ever(path: Path) -> None:
@@ -228,6 +233,77 @@ def test_closing_while_in_line_leaves_the_file_free(path: Path) -> None:
         with lock_on(path) as second, pytest.raises(StoreUnavailable):
             second.take(SHORT)
     wait_until_free(path)
+
+
+def test_however_many_gave_up_only_one_of_them_still_waits(path: Path) -> None:
+    with lock_on(path) as holding:
+        holding.take(LONG)
+        before = threading.active_count(), open_files()
+        for _ in range(5):
+            with lock_on(path) as lock, pytest.raises(StoreUnavailable, match=LOCKED):
+                lock.take(SHORT)
+        assert (threading.active_count(), open_files()) == (before[0] + 1, before[1] + 1)
+    wait_until_nobody_waits()
+    assert not any(map(is_waiting_thread, threading.enumerate()))
+    assert open_files() == before[1] - 1
+
+
+def test_who_comes_after_one_that_gave_up_has_its_place_in_the_line(path: Path) -> None:
+    with lock_on(path) as holding, lock_on(path) as next_one:
+        holding.take(LONG)
+        with lock_on(path) as lock, pytest.raises(StoreUnavailable):
+            lock.take(SHORT)
+        threading.Timer(SHORT, holding.release).start()
+        next_one.take(LONG)
+        assert not is_free(path)
+        next_one.release()
+        assert is_free(path)
+    wait_until_nobody_waits()
+
+
+def test_those_that_wait_at_once_wait_each_for_itself(path: Path) -> None:
+    with lock_on(path) as holding:
+        holding.take(LONG)
+        with lock_on(path) as one, lock_on(path) as other:
+            for lock in (one, other):
+                with pytest.raises(StoreUnavailable):
+                    lock.take(SHORT)
+        holding.release()
+        wait_until_nobody_waits()
+        assert is_free(path)
+
+
+def test_a_place_before_a_file_that_was_removed_is_nobodys(path: Path) -> None:
+    with lock_on(path) as holding:
+        holding.take(LONG)
+        with lock_on(path) as lock, pytest.raises(StoreUnavailable):
+            lock.take(SHORT)
+        path.unlink()
+        with lock_on(path) as lock:
+            lock.take(SHORT)
+    wait_until_nobody_waits()
+
+
+def test_a_forked_child_waits_for_itself(path: Path) -> None:
+    """The thread that waits for its parent does not live there."""
+    with lock_on(path) as holding:
+        holding.take(LONG)
+        with lock_on(path) as lock, pytest.raises(StoreUnavailable):
+            lock.take(SHORT)
+        if not (child := fork()):
+            with lock_on(path) as lock, suppress(StoreUnavailable):
+                lock.take(LONG)
+                os._exit(0)
+            os._exit(1)
+        holding.release()
+        assert os.waitpid(child, 0) == (child, 0)
+    wait_until_nobody_waits()
+
+
+def fork() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking where there are threads
+        return os.fork()
 
 
 def test_a_store_waits_for_its_turn_with_patience_and_then_says_so(
