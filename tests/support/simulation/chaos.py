@@ -46,8 +46,8 @@ class Chaos:
         around = self._around
         await asyncio.gather(
             *(self._now_and_then(60, self._hit, place) for place in range(len(self._processes))),
-            self._now_and_then(30, self._spoil, around.email),
-            self._now_and_then(30, self._spoil, around.sms),
+            *(self._now_and_then(30, self._spoil, each) for each in (*around.email, around.sms)),
+            self._now_and_then(60, self._spoil, *around.email),
             self._now_and_then(60, self._storm),
             self._now_and_then(clock_set_every, self._set_clock),
         )
@@ -93,11 +93,14 @@ class Chaos:
         await process.close()
         self._disturb(Trouble.CLOSED, began, self._loop.time(), process)
 
-    async def _spoil(self, provider: Provider) -> None:
-        provider.mood = self._chance.choice(list(MOODS))
-        self._event(f"a provider is {provider.mood}")
+    async def _spoil(self, *providers: Provider) -> None:
+        mood = self._chance.choice(list(MOODS))
+        for each in providers:
+            each.mood = mood
+            self._event(f"{each.name} is {mood}")
         await asyncio.sleep(self._chance.uniform(1, 60))
-        provider.mood = "well"
+        for each in providers:
+            each.mood = "well"
 
     async def _storm(self) -> None:
         self._around.store.weather = self._chance.choice(_STORMS)

@@ -13,7 +13,7 @@ from typing import Final
 
 from support.simulation.records import Answer, Ask, Claim, Records, Request, Trouble
 
-from pinguin_core import Email, Failed, Outcome, Queued, Sent
+from pinguin_core import Attempt, Email, Failed, Outcome, Queued, Sent
 
 _MAX_CRASHES: Final = 5
 _FOR_EVER: Final = float("inf")
@@ -86,10 +86,14 @@ class _Story:
         self._claims = records.claims[name]
         self._ended = {(each.number, each.started_at): each.outcome for each in self._last.history}
         self._asks = records.asks[name]
+        self._asks_of: defaultdict[tuple[int, datetime] | None, list[Ask]] = defaultdict(list)
         self._disturbances = records.disturbances
         self._looks = records.looks[name]
         self._tries_again_in_doubt = records.tries_again_in_doubt
         self._name = name
+        for ask in self._asks:
+            claim = self._claim_of(ask)
+            self._asks_of[None if claim is None else _began(claim)].append(ask)
 
     def complaints(self) -> Iterator[str]:
         yield from self._steps()
@@ -98,6 +102,7 @@ class _Story:
         yield from self._attempts()
         yield from self._outcome()
         yield from self._copies()
+        yield from self._goes_over()
         yield from self._looked_up()
         if not isinstance(self._last.state, Sent | Failed):
             yield f"never came to an end: {self._last.state}"
@@ -135,13 +140,16 @@ class _Story:
             yield f"{last.retries} retries, {last.crashes} crashes"
         if not self._tries_again_in_doubt and Outcome.UNCLEAR in outcomes[:-1]:
             yield "was tried again after an attempt in doubt"
-        in_doubt = sum(outcome in _IN_DOUBT - {Outcome.UNCLEAR} for outcome in outcomes)
-        vain = sum(look.answer is Answer.NONE for look in self._looks)
-        if self._failed_in_doubt:
-            vain -= self._last_look is Answer.NONE  # it was part of the last attempt
-        excused = in_doubt + sum(ask.holds for ask in self._asks) + vain
+        excused = sum(self._need_not_count(attempt) for attempt in last.history)
         if last.attempts > 1 + self._max_retries + excused:
             yield f"{last.attempts} attempts, of which only {excused} do not count"
+
+    def _need_not_count(self, attempt: Attempt) -> bool:
+        """Whoever was asked in it was down, or nobody was; or its worker did not end it."""
+        if attempt.outcome is Outcome.FAILED:
+            asks = self._asks_of[attempt.number, attempt.started_at]
+            return all(ask.holds for ask in asks)
+        return attempt.outcome in _IN_DOUBT - {Outcome.UNCLEAR}
 
     def _outcome(self) -> Iterator[str]:
         in_doubt = any(attempt.outcome in _IN_DOUBT for attempt in self._last.history)
@@ -155,15 +163,19 @@ class _Story:
 
     def _copies(self) -> Iterator[str]:
         """Each copy is told of as sent, or it is known why not."""
-        asked = set()
+        for ask in self._asks_of[None]:
+            yield f"{ask.process} sent it at {ask.at}, which it had not claimed for that"
         for ask in self._asks:
             claim = self._claim_of(ask)
-            if claim is None or claim.notification.version in asked:
-                yield f"{ask.process} sent it at {ask.at}, which it had not claimed for that"
-                continue
-            asked.add(claim.notification.version)
-            if ask.accepted_at is not None and not self._is_accounted_for(ask, claim):
+            if claim and ask.accepted_at is not None and not self._is_accounted_for(ask, claim):
                 yield f"the copy of {ask.at} cannot be accounted for: {self._last.history}"
+
+    def _goes_over(self) -> Iterator[str]:
+        """An attempt goes on from a relay to another one only if the first took nothing."""
+        for asks in self._asks_of.values():
+            names = [ask.provider for ask in asks]
+            if len(set(names)) < len(names) or not all(ask.holds for ask in asks[:-1]):
+                yield f"one attempt asked {names}, at {asks[-1].at} too"
 
     def _looked_up(self) -> Iterator[str]:
         """No text message leaves, or fails in doubt, that the provider's list shows as sent."""

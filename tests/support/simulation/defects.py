@@ -13,7 +13,20 @@ from support.simulation.provider import Provider
 from support.simulation.store import RecordingRepository
 from support.simulation.world import Parts
 
-from pinguin_core import Channel, DuplicateNotification, Notification, Queued, Sending
+from pinguin_core import (
+    Channel,
+    DeliveryError,
+    DuplicateNotification,
+    Email,
+    Notification,
+    NotificationId,
+    PermanentDeliveryError,
+    Queued,
+    Receipt,
+    Sending,
+    TransientDeliveryError,
+)
+from pinguin_core.flow import is_not_taken
 
 _SECOND: Final = timedelta(seconds=1)
 
@@ -64,6 +77,35 @@ class KeepsLeasesForASecond(RecordingRepository):
         return claimed
 
 
+class TriesBoth:
+    """Knows no relay that is down, and may go over to the second when it should not."""
+
+    def __init__(self, primary: Provider, fallback: Provider, **_: object) -> None:
+        self._primary = primary
+        self._fallback = fallback
+
+    def may_go_over(self, error: DeliveryError) -> bool:
+        raise NotImplementedError
+
+    async def send(self, message: Email, *, id: NotificationId, date: datetime) -> Receipt:
+        try:
+            return await self._primary.send(message, id=id, date=date)
+        except DeliveryError as error:
+            if not self.may_go_over(error):
+                raise
+            return await self._fallback.send(message, id=id, date=date)
+
+
+class SendsToTheOtherWhatIsInDoubt(TriesBoth):
+    def may_go_over(self, error: DeliveryError) -> bool:
+        return isinstance(error, TransientDeliveryError) and error.of_provider
+
+
+class SendsToTheOtherWhatWasRefused(TriesBoth):
+    def may_go_over(self, error: DeliveryError) -> bool:
+        return isinstance(error, PermanentDeliveryError) or is_not_taken(error)
+
+
 class RetriesForEver:
     def delay(self, retry: int, retry_after: timedelta | None = None) -> timedelta:
         return _SECOND
@@ -76,6 +118,8 @@ DEFECTS: Final[Mapping[str, tuple[Parts, str]]] = {
     "cuts seconds": (Parts(CutsSeconds), "began early"),
     "hides duplicates": (Parts(HidesDuplicates), "possible_duplicate is False"),
     "keeps leases for a second": (Parts(KeepsLeasesForASecond), "cannot be accounted for"),
+    "goes over in doubt": (Parts(pair=SendsToTheOtherWhatIsInDoubt), "one attempt asked"),
+    "goes over when refused": (Parts(pair=SendsToTheOtherWhatWasRefused), "one attempt asked"),
     "looks nothing up": (Parts(sms=Provider), "though it had been taken"),
     "retries for ever": (Parts(policy=lambda _: RetriesForEver()), "retries, "),
 }

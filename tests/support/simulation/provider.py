@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -84,31 +85,34 @@ MOODS: Final[Mapping[str, Mapping[Fate, float]]] = {
 }
 """How often each fate comes in each mood, in proportion."""
 
+_BEGAN: ContextVar[float] = ContextVar("began")
+"""When a provider was first asked something in this attempt, which is a task."""
+
 _FATES: Final = {mood: (list(fates), list(fates.values())) for mood, fates in MOODS.items()}
 
 
 class Provider:
     """Takes messages, or not; it keeps its own record of that."""
 
-    def __init__(self, chance: random.Random, records: Records) -> None:
+    def __init__(self, name: str, chance: random.Random, records: Records) -> None:
+        self.name = name
         self.mood = "well"
         self.taken: dict[str, Receipt] = {}
         self._chance = chance
         self._records = records
-        self._looked: dict[tuple[str, str], float] = {}  # for how long, of an attempt's time
 
     async def send(self, message: Email | Sms, *, id: NotificationId, date: datetime) -> Receipt:
-        loop = asyncio.get_running_loop()
+        loop, now = asyncio.get_running_loop(), self._records.now()
         fates, weights = _FATES[self.mood]
         [fate] = self._chance.choices(fates, weights)
         delay = self._chance.uniform(*fate.within)
         error = fate.error and fate.error()
         process = current_process().name
-        left = TIMEOUT.total_seconds() - self._looked.pop((process, id.value), 0)
-        is_late = fate.is_silent or delay >= left
+        is_late = fate.is_silent or now + delay >= _began(now) + TIMEOUT.total_seconds()
         ask = Ask(
+            self.name,
             process,
-            self._records.now(),
+            now,
             is_told=fate.accepts and error is None and not is_late,
             holds=not is_late
             and isinstance(error, TransientDeliveryError)
@@ -116,7 +120,7 @@ class Provider:
             and not error.ambiguous,
         )
         self._records.asks[id.value].append(ask)
-        self._records.event(f"{ask.process} asks to deliver {id}")
+        self._records.event(f"{process} asks {self.name} to deliver {id}")
         reply: asyncio.Future[None] = loop.create_future()
         receipt = Receipt(f"sim-{id}")
 
@@ -124,7 +128,8 @@ class Provider:
             if fate.accepts:
                 ask.accepted_at = self._records.now()
                 self.taken.setdefault(message.body, receipt)
-            self._records.event(f"{'accepts' if fate.accepts else 'does not take'} {id}")
+            done = "accepts" if fate.accepts else "does not take"
+            self._records.event(f"{self.name} {done} {id}")
             if not fate.is_silent and not reply.done():
                 reply.set_result(None)
 
@@ -141,10 +146,9 @@ class ListingProvider(Provider, Reconciler[Sms]):
     async def find_sent(
         self, message: Sms, *, id: NotificationId, doubts: Sequence[Attempt], is_taken: IsTaken
     ) -> Receipt | None:
-        process, seconds = current_process().name, self._chance.uniform(0.01, 0.2)
-        self._records.event(f"{process} looks for the text {message.body}")
-        await asyncio.sleep(seconds)
-        self._looked[process, id.value] = seconds
+        _began(self._records.now())
+        self._records.event(f"{current_process().name} looks for the text {message.body}")
+        await asyncio.sleep(self._chance.uniform(0.01, 0.2))
         found = self.taken.get(message.body)
         is_told = self.mood not in ("down", "hung")
         answer = (Answer.FOUND if found else Answer.NOT_FOUND) if is_told else Answer.NONE
@@ -152,3 +156,10 @@ class ListingProvider(Provider, Reconciler[Sms]):
         if not is_told:
             raise TransientDeliveryError("no list to be had", of_provider=True)
         return found
+
+
+def _began(now: float) -> float:
+    """Return when the attempt that is under way began: now, if nobody was asked yet."""
+    began = _BEGAN.get(now)
+    _BEGAN.set(began)
+    return began

@@ -29,12 +29,14 @@ class Ask:
     """The provider's: it was asked to deliver.
 
     Attributes:
+        provider: its name.
         at: in seconds since the simulation began.
         accepted_at: when it took the message, if it did.
         is_told: whether it says so, clearly and in time.
-        holds: whether it shows itself as down, clearly and in time, which uses up no retry.
+        holds: whether it shows itself as down, clearly and in time: then it took nothing.
     """
 
+    provider: str
     process: str
     at: float
     is_told: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, TypeAlias, TypeVar
@@ -17,11 +17,13 @@ from support.simulation.virtual_time import SimulatedProcess, WallClock
 from pinguin_core import (
     Channel,
     Dispatcher,
+    Email,
     IdGenerator,
     Notification,
     NotificationService,
     PinguinError,
     RetryPolicy,
+    Sender,
 )
 from pinguin_core.testing.fakes import CountingIds
 
@@ -35,14 +37,20 @@ Tell: TypeAlias = Callable[[Answer], None]
 
 @dataclass
 class Surroundings:
-    """What all processes share."""
+    """What all processes share.
+
+    Attributes:
+        email: the first relay, and perhaps another.
+        pair: makes one sender of two.
+    """
 
     chance: random.Random
     records: Records
     clock: WallClock
     store: RecordingRepository
     policy: RetryPolicy
-    email: Provider
+    email: Sequence[Provider]
+    pair: Callable[..., Sender[Email]]
     sms: Provider
     options: Mapping[str, Any]
     ids: IdGenerator = field(default_factory=CountingIds)
@@ -57,7 +65,7 @@ class ServiceProcess(SimulatedProcess):
         observer = _Observer(name, around.records)
         self._dispatcher = Dispatcher(
             store,
-            email=around.email,
+            email=_sender_of(around),
             sms=around.sms,
             clock=around.clock,
             policy=around.policy,
@@ -106,6 +114,14 @@ class ServiceProcess(SimulatedProcess):
         except PinguinError as error:
             answer = error
         tell(answer)
+
+
+def _sender_of(around: Surroundings) -> Sender[Email]:
+    match around.email:
+        case [only]:
+            return only
+        case relays:
+            return around.pair(*relays, clock=around.clock, probe_interval=_PROBE)
 
 
 class _Observer:

@@ -19,12 +19,14 @@ from support.simulation.service_process import ServiceProcess, Surroundings
 from support.simulation.store import RecordingRepository
 from support.simulation.virtual_time import VirtualTimeLoop, WallClock
 
-from pinguin_core import ExponentialBackoff, RetryPolicy
+from pinguin_core import Email, ExponentialBackoff, FailoverSender, RetryPolicy, Sender
 
 PROCESSES: Final = 3
+RELAYS: Final = ("primary", "fallback")
 MAX_RETRIES: Final = 4
 _A_REQUEST_EACH: Final = 0.1  # seconds, on average
 _TRY_AGAIN: Final = 0.8  # the share of set-ups that send again what is in doubt
+_TWO_RELAYS: Final = 0.8  # the share of set-ups with a second one
 _LONGEST: Final = 48 * 3600  # seconds that all may take to come to an end
 
 
@@ -40,7 +42,8 @@ class Parts:
 
     store: Callable[[Records], RecordingRepository] = RecordingRepository
     policy: Callable[[random.Random], RetryPolicy] = backoff
-    sms: Callable[[random.Random, Records], Provider] = ListingProvider
+    pair: Callable[..., Sender[Email]] = FailoverSender
+    sms: Callable[[str, random.Random, Records], Provider] = ListingProvider
 
 
 SOUND: Final = Parts()
@@ -61,14 +64,16 @@ def simulate(
     """
     loop, chance = VirtualTimeLoop(), random.Random(seed)
     records = Records(loop.time)
+    relays = RELAYS if chance.random() < _TWO_RELAYS else RELAYS[:1]
     around = Surroundings(
         chance,
         records,
         WallClock(loop),
         parts.store(records),
         parts.policy(chance),
-        Provider(chance, records),
-        parts.sms(chance, records),
+        [Provider(name, chance, records) for name in relays],
+        parts.pair,
+        parts.sms("twilio", chance, records),
         _options(chance),
     )
     records.tries_again_in_doubt = around.options["retry_ambiguous"]
