@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
-from pinguin_adapters.smtp_sender.quoting import quotations
+from pinguin_adapters.smtp_sender.quoting import Text, quotations
 from pinguin_core.message import Email
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Envelope:
     """A message as SMTP carries it, and as it was before.
 
@@ -28,10 +29,12 @@ class Envelope:
         recipient = self.email.to.value
         yield from self.secrets
         yield from (recipient, self.recipient, recipient.rpartition("@")[0])
-        yield from quotations(said, self._texts())
+        yield from quotations(said, self._texts)
 
-    def _texts(self) -> Iterator[str]:
-        yield from (self.email.subject, self.email.body)
+    @cached_property
+    def _texts(self) -> tuple[Text, ...]:
+        texts = [self.email.subject, self.email.body]
         header, _, body = self.content.partition(b"\r\n\r\n")
         if not header.endswith(b"7bit"):
-            yield body.decode()
+            texts.append(body.decode())
+        return tuple(map(Text, texts))

@@ -112,27 +112,79 @@ def test_what_is_cut_in_two_where_nobody_looks_any_further_is_not_shown(gap: int
     assert "48" not in left
 
 
-class Piecemeal(str):
-    """A text that counts how often it is searched."""
+LONG = "Vor dem Regen — und danach.\n" * 4000
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        (f"rejected as spam: {SECRET}", "rejected as spam: •••"),
+        ("spam: YOUR secret\r\n\tcode is 4839-xk29 pleas...", "spam: •••..."),
+        ("spam: Regen, und danach ... VOR DE", "spam: •••"),
+        ("the secret is bad", "the secret is bad"),
+        ("Ok: queued as 4C9F1B22A0", "Ok: queued as 4C9F1B22A0"),
+    ],
+)
+def test_a_quotation_of_a_long_text_is_hidden(said: str, left: str) -> None:
+    assert shown(said, "Hello", LONG + SECRET.replace(" ", "\n  ")) == left
+    assert shown(said, "Hello", LONG.replace("—", "-") + SECRET) == left
+
+
+def test_combined_characters_are_compared_as_others_are() -> None:
+    assert (
+        shown("spam: i\u0307 gru\u0308n ist", "Hi", LONG + "I\u0307 GRU\u0308N IST") == "spam: •••"
+    )
+    assert shown("spam: İ über ist", "Hi", LONG + "Heute: İ ÜBER ist") == "spam: •••"
+
+
+def test_of_a_long_reply_to_a_long_text_only_what_may_be_shown_is_looked_for() -> None:
+    said = " ".join(f"no such user ({number})," for number in range(40))
+    *_, hidden = Envelope("", "", b"", Email(TO, "Hi", LONG)).private(said)
+    assert said.endswith(hidden)
+    assert 200 < len(said) - len(hidden) < 256
+    assert shown(said, "Hi", LONG) == shown(said, "Hi", "…")
+
+
+class Counted(str):
+    """A text that counts how often all of it is gone through."""
 
     __slots__ = ()
-    searches = 0
+    times = 0
 
     def casefold(self) -> str:
-        return Piecemeal(super().casefold())
+        Counted.times += 1
+        return Counted(super().casefold())
 
     def __contains__(self, part: object) -> bool:
-        Piecemeal.searches += 1
+        Counted.times += 1
         return super().__contains__(part)  # type: ignore[operator]
 
 
-def test_a_long_reply_is_not_compared_with_a_long_text_from_end_to_end() -> None:
+@pytest.fixture
+def counted() -> type[Counted]:
+    Counted.times = 0
+    return Counted
+
+
+def test_a_long_reply_is_not_compared_with_a_long_text_from_end_to_end(
+    counted: type[Counted],
+) -> None:
     """It would take long, in which nothing else happens."""
     said = " ".join(f"w{number}x" for number in range(10, 3000))
-    email = Email(TO, "Hi", Piecemeal("x " * 1000))
+    email = Email(TO, "Hi", counted("x " * 1000))
     hidden = set(Envelope("", "", b"", email).private(said))
     assert hidden >= set(said[:1000].split()[:-1])
-    assert Piecemeal.searches < len(hidden) + 10
+    assert counted.times < len(hidden) + 10
+
+
+def test_a_long_text_is_searched_once_for_each_word_of_all_replies(counted: type[Counted]) -> None:
+    """While that is done nothing else happens."""
+    email = Email(TO, "Hi", counted(LONG))
+    envelope = Envelope("", "", b"", email)
+    for said in ("Ok", "sender ok", "recipient ok", "Ok: queued as 4C9F1B22A0") * 3:
+        assert len(list(envelope.private(said))) == 3
+    assert counted.times < 7
+    assert counted.times > 1
 
 
 @patient
