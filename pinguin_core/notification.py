@@ -16,9 +16,10 @@ from pinguin_core.errors import (
     InvalidTransition,
     TransientDeliveryError,
 )
+from pinguin_core.folding import fold_typography
 from pinguin_core.history import Attempt, Outcome
 from pinguin_core.masking import storable
-from pinguin_core.message import Channel, Message
+from pinguin_core.message import Channel, Message, Sms
 from pinguin_core.retry import RetryPolicy
 from pinguin_core.values import IdempotencyKey, NotificationId, require_aware
 
@@ -349,10 +350,14 @@ class Notification:
     def unless_other_than(self, queued: Notification) -> Notification:
         """Return this one, if the request for another under the same key is the same.
 
+        An SMS is the same before and after its typography is folded: one may have been stored
+        folded, and the other not, or not yet.
+
         Raises:
             IdempotencyConflict: if it is for another message, or another time.
         """
-        if (self.message, self.scheduled_at) != (queued.message, queued.scheduled_at):
+        asked = (_content(queued.message), queued.scheduled_at)
+        if (_content(self.message), self.scheduled_at) != asked:
             raise IdempotencyConflict(str(self.id))
         return self
 
@@ -408,6 +413,12 @@ class Notification:
 
     def _cannot(self, step: str) -> InvalidTransition:
         return InvalidTransition(step, type(self.state).__name__)
+
+
+def _content(message: Message) -> object:
+    if isinstance(message, Sms):
+        return message.to, message.subject, fold_typography(message.body)
+    return message
 
 
 def _later(now: datetime, delay: timedelta) -> datetime:

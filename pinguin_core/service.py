@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-from pinguin_core.errors import ChannelDisabled, DuplicateNotification
+from pinguin_core.errors import (
+    ChannelDisabled,
+    DuplicateNotification,
+    InvalidValue,
+    StoreFull,
+)
 from pinguin_core.message import Channel, Message, Sms
 from pinguin_core.notification import Notification
 from pinguin_core.ports import Clock, IdGenerator, NotificationRepository, Observer
@@ -17,6 +23,9 @@ from pinguin_core.values import IdempotencyKey, NotificationId
 
 _NONE_DISABLED: Final[Mapping[Channel, str]] = MappingProxyType({})
 _NO_RULES: Final = SmsRules()
+
+_REFUSALS: Final = (ChannelDisabled, DuplicateNotification, InvalidValue, StoreFull)
+"""What a request may meet that was accepted the first time: settings and room change."""
 
 
 class NotificationService:
@@ -71,18 +80,15 @@ class NotificationService:
             StoreUnavailable: if it could not be stored; it may be tried again.
             StoreFull: if there is no room for it.
         """
-        if remedy := self._disabled.get(message.channel):
-            raise ChannelDisabled(message.channel.value, remedy)
-        if isinstance(message, Sms):
-            message = self._sms_rules.admit(message)
         now = self._clock.now()
-        queued = Notification.queue(
+        asked = Notification.queue(
             self._ids.next_id(now), message, now, scheduled_at, idempotency_key
         )
         try:
+            queued = replace(asked, message=self._admitted(message))
             await self._repository.add(queued)
-        except DuplicateNotification:
-            if first := await self._first_like(queued):
+        except _REFUSALS:
+            if first := await self._first_like(asked):
                 return first
             raise
         self._observer.on_change(queued)
@@ -98,12 +104,17 @@ class NotificationService:
         """
         return await self._repository.get(notification_id)
 
-    async def _first_like(self, queued: Notification) -> Notification | None:
+    def _admitted(self, message: Message) -> Message:
+        if remedy := self._disabled.get(message.channel):
+            raise ChannelDisabled(message.channel.value, remedy)
+        return self._sms_rules.admit(message) if isinstance(message, Sms) else message
+
+    async def _first_like(self, asked: Notification) -> Notification | None:
         """Return the notification that the request for this one made when it came before."""
-        if queued.idempotency_key is None:
+        if asked.idempotency_key is None:
             return None
-        first = await self._repository.find(queued.idempotency_key)
-        return first and first.unless_other_than(queued)
+        first = await self._repository.find(asked.idempotency_key)
+        return first and first.unless_other_than(asked)
 
     def _announce(self, queued: Notification) -> None:
         if self._on_queued is None:

@@ -20,12 +20,15 @@ from pinguin_core import (
     IdempotencyConflict,
     IdempotencyKey,
     InvalidValue,
+    Message,
     Notification,
     NotificationId,
     NotificationNotFound,
     NotificationService,
     Queued,
     Sent,
+    Sms,
+    SmsRules,
     StoreFull,
     StoreUnavailable,
     SystemClock,
@@ -107,6 +110,46 @@ def test_the_same_key_with_other_content_is_refused() -> None:
                 await sending.send(message, scheduled_at=scheduled_at, idempotency_key=KEY)
             assert refused.value.notification_id == str(first.id)
         assert await store.find(KEY) == first
+
+    run(test())
+
+
+TYPOGRAPHIC = Sms(SMS.to, "It\u2019s fine")
+
+
+@pytest.mark.parametrize(
+    ("message", "before", "after"),
+    [
+        (SMS, {}, {"disabled": {Channel.SMS: "set TWILIO_ACCOUNT_SID"}}),
+        (SMS, {}, {"sms_rules": SmsRules(allowed_prefixes=["+99"])}),
+        (TYPOGRAPHIC, {}, {"sms_rules": SmsRules(fold_typography=True)}),
+        (TYPOGRAPHIC, {"sms_rules": SmsRules(fold_typography=True)}, {}),
+    ],
+)
+def test_what_was_accepted_is_found_by_its_key_though_the_settings_changed(
+    message: Message, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    async def test() -> None:
+        store = MemoryRepository()
+        first = await service(store, **before).send(message, idempotency_key=KEY)
+        assert await service(store, **after).send(message, idempotency_key=KEY) == first
+
+    run(test())
+
+
+def test_what_was_accepted_is_found_by_its_key_though_there_is_no_more_room() -> None:
+    class Full(MemoryRepository):
+        async def add(self, notification: Notification) -> None:
+            if notification.id != NotificationId("notif-1"):
+                raise StoreFull("the disk is full")
+            await super().add(notification)
+
+    async def test() -> None:
+        sending = service(Full())
+        first = await sending.send(EMAIL, idempotency_key=KEY)
+        assert await sending.send(EMAIL, idempotency_key=KEY) == first
+        with pytest.raises(StoreFull):
+            await sending.send(EMAIL, idempotency_key=IdempotencyKey("another"))
 
     run(test())
 
