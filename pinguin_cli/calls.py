@@ -60,16 +60,24 @@ async def send(
     Raises:
         CallFailed: naming the key, if it is not known whether the notification was accepted.
     """
+    lost: list[str] = []
 
     async def hand_over() -> NotificationStatus:
         return await client.send(message, scheduled_at=scheduled_at, idempotency_key=key)
 
+    def repeat(why: str) -> None:
+        lost.append(why)
+        remark(why)
+
     try:
-        accepted = await until_answered(hand_over, remark)
+        accepted = await until_answered(hand_over, repeat)
     except UNANSWERED as error:
-        if not may_pass(error):
-            raise
-        raise CallFailed(f"{_in_words(error)}; {_remedy(key)}") from error
+        if may_pass(error):
+            raise CallFailed(f"{_in_words(error)}; {_remedy(key)}") from error
+        if lost:
+            doubt = "the call before, which got no answer, may have been accepted"
+            raise CallFailed(f"{_in_words(error)}; {doubt}; {_remedy(key)}") from error
+        raise
     except asyncio.CancelledError:
         remark(f"interrupted before it was known whether it is accepted; {_remedy(key)}")
         raise

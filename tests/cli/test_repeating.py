@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from typing import cast
 
 import pytest
 from support.patience import jump, patient
 
+from pinguin_cli import calls
 from pinguin_cli.repeating import PATIENCE, until_answered
-from pinguin_grpc.client import CallRefused, ServiceUnreachable
+from pinguin_core import Email, EmailAddress, IdempotencyKey
+from pinguin_grpc.client import (
+    CallRefused,
+    NotificationStatus,
+    PinguinClient,
+    ServiceUnreachable,
+)
 
 GONE = ServiceUnreachable("nothing listens on localhost:50051", may_pass=True)
 STOPPING = CallRefused("UNAVAILABLE", "the service is stopping; try again")
@@ -80,12 +90,12 @@ async def test_what_may_pass_is_asked_again_and_said_once(error: Exception) -> N
 @pytest.mark.parametrize("error", FINAL, ids=lambda error: str(error)[:20])
 async def test_what_stays_the_same_is_not_asked_again(error: Exception) -> None:
     """Neither at first, nor once something else was repeated."""
-    for answers, calls in (((error,), 1), ((GONE, error), 2)):
+    for answers, number in (((error,), 1), ((GONE, error), 2)):
         script = Script(*answers)
         with pytest.raises(type(error)) as caught:
             await script.until_answered()
         assert caught.value is error
-        assert script.calls == calls
+        assert script.calls == number
 
 
 @patient
@@ -115,3 +125,37 @@ async def test_a_first_call_that_takes_longer_than_the_patience_is_the_only_one(
     with pytest.raises(ServiceUnreachable):
         await script.until_answered()
     assert (script.calls, script.said) == (1, [])
+
+
+@dataclass
+class Answering:
+    """A client to whom a service answers as it is told."""
+
+    answers: list[Exception]
+
+    async def send(self, *_: object, **__: object) -> NotificationStatus:
+        raise self.answers.pop(0)
+
+
+@patient
+@pytest.mark.parametrize("lost", [[], [GONE], [STOPPING, GONE]], ids=len)
+async def test_a_refusal_after_a_lost_answer_tells_the_key_by_which_to_go_on(
+    lost: list[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What got no answer may have been accepted, before the disk was full."""
+    full = CallRefused("RESOURCE_EXHAUSTED", "the store has no room left")
+    script = Script("")
+    quick = partial(until_answered, sleep=script.sleep)
+    monkeypatch.setattr(calls, "until_answered", quick)
+    with pytest.raises(calls.CallFailed if lost else CallRefused) as refused:
+        await calls.send(
+            cast(PinguinClient, Answering([*lost, full])),
+            Email(EmailAddress("ada@example.com"), "", "Hello"),
+            None,
+            key=IdempotencyKey("a-key"),
+            on_accepted=script.said.append,
+            remark=script.said.append,
+            wait=False,
+        )
+    assert "the store has no room left" in str(refused.value)
+    assert str(refused.value).endswith(" --idempotency-key a-key") == bool(lost)
