@@ -88,7 +88,9 @@ class Claim:
             due.sort(
                 key=attrgetter("wake_at")
             )  # a row that had to be waited for stands where it once belonged
-        except Exception:
+        except Exception as error:
+            if is_trouble(error):
+                raise
             if unreadable := self._set_unreadable_aside(connection):
                 return unreadable[0]
             raise

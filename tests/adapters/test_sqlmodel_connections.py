@@ -7,18 +7,25 @@ import socket
 import sys
 import traceback
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from support.databases import directly
-from support.sqlmodel_stores import email, opened, run
+from support.sqlmodel_stores import email, on_every, opened, run
 from support.tcp_proxy import proxied
 
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository, mysql, postgresql
 from pinguin_adapters.sqlmodel_store.database import database
 from pinguin_adapters.sqlmodel_store.rows import TABLE
-from pinguin_core import Channel, InvalidValue, NotificationId, StoreUnavailable
+from pinguin_core import (
+    Channel,
+    DuplicateNotification,
+    InvalidValue,
+    NotificationId,
+    StoreUnavailable,
+)
 from pinguin_core.testing.fakes import NOON
 
 LEASE = timedelta(minutes=1)
@@ -78,6 +85,45 @@ def test_a_transaction_whose_connection_is_killed_is_done_again(server_url: str)
             assert (await store.get(NotificationId("notif-1"))).is_final
 
     run(scenario())
+
+
+def test_a_claim_whose_connection_is_killed_is_done_again_with_its_batch(server_url: str) -> None:
+    """The batch is done apart, since one of it is refused, when the claim meets the dead line."""
+    doomed = iter([True])
+
+    async def scenario() -> list[object]:
+        async with opened(server_url) as store:
+            await store.add(email("notif-taken"))
+            with directly(server_url) as killer:
+
+                def kill(
+                    victim: sa.Connection, _cursor: object, statement: str, *_: object
+                ) -> None:
+                    if "FOR UPDATE" in statement and next(doomed, False):
+                        end_session_of(victim, killer)
+
+                with on_every("before_cursor_execute", kill):
+                    calls = (
+                        store.add(email("notif-new")),
+                        store.add(email("notif-taken")),
+                        store.claim_due(Channel.EMAIL, NOON, LEASE, 5),
+                    )
+                    return [*await asyncio.gather(*calls, return_exceptions=True)]
+
+    added, refused, claimed = run(scenario())
+    assert added is None
+    assert isinstance(refused, DuplicateNotification)
+    assert isinstance(claimed, list)
+    assert len(claimed) == 2
+
+
+def end_session_of(victim: sa.Connection, killer: sa.Connection) -> None:
+    driver: Any = victim.connection.driver_connection
+    if victim.dialect.name == "postgresql":
+        ending = f"SELECT pg_terminate_backend({driver.info.backend_pid}, 5000)"
+        assert killer.exec_driver_sql(ending).scalar(), "the session ends within five seconds"
+    else:
+        killer.exec_driver_sql(f"KILL {driver.thread_id()}")
 
 
 def kill_whoever_waits(url: str) -> None:
