@@ -191,6 +191,18 @@ class Notification:
         return tuple(attempt for attempt in self.history if attempt.is_in_doubt)
 
     @property
+    def taken_at(self) -> datetime | None:
+        """When the provider took it, or may have: what it costs counts from then on."""
+        match self.state:
+            case Sent(at=at):
+                return at
+            case Failed(at=at) | Cancelled(at=at):
+                return at if self.possible_duplicate else None
+            case _:
+                doubts = self.doubts
+                return doubts[-1].ended_at if doubts else None
+
+    @property
     def is_final(self) -> bool:
         """No dispatcher will touch it again."""
         return self.wake_at is None

@@ -135,7 +135,7 @@ class Reconciler(Protocol[MessageT_contra]):
 
 @dataclass(frozen=True, slots=True)
 class SmsCount:
-    """How many SMS were sent, and how many are under way."""
+    """How many SMS were sent, those in doubt included, and how many others are under way."""
 
     sent: int
     under_way: int
@@ -152,9 +152,12 @@ class SmsLedger(Protocol):
     async def count_sms(
         self, since: datetime, *, before: Notification, to: PhoneNumber | None = None
     ) -> SmsCount:
-        """Count the SMS that any process has sent since a moment, or is sending.
+        """Count the SMS that any process has sent since a moment, or may have sent, or is sending.
 
-        Under way is whatever is being sent under a lease that was not over when `before` was
+        What an attempt since then has left in doubt counts as sent, once, whether it waits, has
+        failed or is being sent again: see `Notification.taken_at`.
+
+        Under way is whatever else is being sent under a lease that was not over when `before` was
         claimed. So of two processes the one that counts last counts what the other sends, in
         whatever order they claimed, and by whatever clocks. Only of those that were claimed at
         once, whose leases end at the same moment, no two count each other: the one with the

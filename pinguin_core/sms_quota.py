@@ -31,8 +31,9 @@ class Wait:
 class SmsQuota:
     """Limits the SMS of a day, which begins at midnight UTC.
 
-    What was sent that day by any process counts, and what is being sent. An attempt in doubt does
-    not, until it is made again or found sent. What is beyond a limit waits for the next day.
+    What was sent that day by any process counts, and what is being sent. What is in doubt counts as
+    sent, save for itself: it keeps its place when it is looked up or sent again. What is beyond a
+    limit waits for the next day.
 
     Args:
         counter: the store that the dispatcher delivers from.

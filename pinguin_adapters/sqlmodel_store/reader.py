@@ -19,9 +19,9 @@ from pinguin_adapters.sqlmodel_store.statements import (
     KEYED,
     NEXT_WAKE,
     ONE,
-    SENT_SMS,
     SENT_SMS_AS,
     SMS_UNDER_WAY,
+    TAKEN_SMS,
     TO,
 )
 from pinguin_adapters.sqlmodel_store.worker import Request
@@ -130,9 +130,9 @@ class CountedSms:
         only = [TO] if self.to is not None else []
         to = {"to": self.to.value} if self.to is not None else {}
         now, end = self.before.updated_at, self.before.wake_at or self.before.updated_at
-        claimed = {"id": self.before.id.value, "now": now, "end": end, "horizon": end + (end - now)}
+        asked = {"id": self.before.id.value, "since": self.since} | to
+        lease = {"now": now, "end": end, "horizon": end + (end - now)}
         # In this order: what is sent between the two is counted twice rather than not at all.
-        under_way = connection.execute(SMS_UNDER_WAY.where(*only), claimed | to).scalar_one()
-        since = {"since": self.since}
-        sent = connection.execute(SENT_SMS.where(*only), since | to).scalar_one()
-        return SmsCount(sent, under_way)
+        under_way = connection.execute(SMS_UNDER_WAY.where(*only), asked | lease).scalar_one()
+        taken = connection.execute(TAKEN_SMS.where(*only), asked).scalar_one()
+        return SmsCount(taken, under_way)

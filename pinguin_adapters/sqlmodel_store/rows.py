@@ -46,7 +46,7 @@ class NotificationRow(_Base, table=True):
 
     Attributes:
         wake_at: `due_at` of a queued one, `lease_until` of one that is being sent.
-        ended_at: `at` of a final one.
+        ended_at: `at` of a final one; of another, `taken_at`, the end of its last doubt.
         last_error: `last_error` or `reason`, whichever the state has.
         history: JSON, an array for each attempt that has ended; absent if there is none.
         claimed_by: the name of the worker that has claimed it, while one has and would be missed.
@@ -148,7 +148,7 @@ def to_row(notification: Notification, claimed_by: str | None = None) -> dict[st
         "scheduled_at": notification.scheduled_at,
         "state": _NAMES[type(state)],
         "wake_at": notification.wake_at,
-        "ended_at": None if isinstance(state, Queued | Sending) else state.at,
+        "ended_at": notification.taken_at if isinstance(state, Queued | Sending) else state.at,
         "provider_message_id": state.provider_message_id if isinstance(state, Sent) else "",
         "last_error": notification.last_error,
         "attempts": notification.attempts,

@@ -57,24 +57,33 @@ NEXT_WAKE: Final = sa.select(TABLE.c.wake_at).where(_WAITING).order_by(TABLE.c.w
 _IS_SMS: Final = TABLE.c.channel == sa.literal_column("'sms'")  # as the partial index has it
 _COUNT: Final = sa.select(sa.func.count()).select_from(TABLE)
 
-SENT_SMS: Final = _COUNT.where(
-    _IS_SMS, TABLE.c.ended_at >= sa.bindparam("since"), TABLE.c.state == "sent"
-)
-"""How many SMS were sent from the moment `since` on."""
+_IS_SINCE: Final = TABLE.c.ended_at >= sa.bindparam("since")
+_IS_SENT: Final = TABLE.c.state == "sent"
 
-SENT_SMS_AS: Final = SENT_SMS.where(TABLE.c.provider_message_id == sa.bindparam("name"))
-"""How many of them have the provider's `name`."""
+SENT_SMS_AS: Final = _COUNT.where(
+    _IS_SMS, _IS_SINCE, _IS_SENT, TABLE.c.provider_message_id == sa.bindparam("name")
+)
+"""How many SMS were sent from the moment `since` on under the provider's `name`."""
+
+TAKEN_SMS: Final = _COUNT.where(
+    _IS_SMS,
+    _IS_SINCE,
+    sa.or_(_IS_SENT, TABLE.c.possible_duplicate == 1),
+    TABLE.c.id != sa.bindparam("id"),
+)
+"""How many SMS but that with an `id` were sent from the moment `since` on, or left in doubt."""
 
 SMS_UNDER_WAY: Final = _COUNT.where(
     _IS_SMS,
     TABLE.c.wake_at > sa.bindparam("now"),
     TABLE.c.wake_at < sa.bindparam("horizon"),
     TABLE.c.state == "sending",
+    sa.or_(TABLE.c.ended_at.is_(None), ~_IS_SINCE),
     TABLE.c.id != sa.bindparam("id"),
     sa.or_(TABLE.c.wake_at != sa.bindparam("end"), TABLE.c.id < sa.bindparam("id")),
 )
-"""How many SMS but that with an `id` are being sent under a lease that is not over `now`; of those
-whose lease ends at the very moment `end`, only what has a lower id.
+"""How many SMS but that with an `id` are being sent under a lease that is not over `now`, but not
+those of `TAKEN_SMS`; of those whose lease ends at the very moment `end`, only what has a lower id.
 
 Beyond the `horizon` nobody looks: a backlog that a limit holds may wait there.
 """

@@ -93,9 +93,9 @@ class MemoryRepository:
             for notification in self._stored.values()
             if notification.channel is Channel.SMS and to in {None, notification.message.to}
         ]
-        sent = [each for each in found if isinstance(each.state, Sent) and each.state.at >= since]
-        under_way = [each for each in found if _is_under_way(each, before)]
-        return SmsCount(len(sent), len(under_way))
+        taken = {each.id for each in found if each.taken_at and each.taken_at >= since}
+        under_way = {each.id for each in found if _is_under_way(each, before)}
+        return SmsCount(len(taken - {before.id}), len(under_way - taken))
 
     def _waiting(self, channel: Channel) -> list[_Wait]:
         return [

@@ -16,9 +16,9 @@ from pinguin_adapters.sqlmodel_store.statements import (
     DUE_IDS,
     NEXT_WAKE,
     ONE,
-    SENT_SMS,
     SENT_SMS_AS,
     SMS_UNDER_WAY,
+    TAKEN_SMS,
     TO,
 )
 from pinguin_core.testing.fakes import NOON
@@ -62,9 +62,9 @@ def text(statement: ClauseElement, path: Path) -> str:
             NEXT_WAKE,
             f"{COVERED} (channel=? AND wake_at>?)",
         ),
-        (SENT_SMS, f"{BY_END} (channel=? AND ended_at>?)"),
+        (TAKEN_SMS, f"{BY_END} (channel=? AND ended_at>?)"),
         (SENT_SMS_AS, f"{BY_END} (channel=? AND ended_at>?)"),
-        (SENT_SMS.where(TO), f"{BY_END} (channel=? AND ended_at>?)"),
+        (TAKEN_SMS.where(TO), f"{BY_END} (channel=? AND ended_at>?)"),
         (SMS_UNDER_WAY, f"{BY_TIME} (channel=? AND wake_at>? AND wake_at<?)"),
         (SMS_UNDER_WAY.where(TO), f"{BY_TIME} (channel=? AND wake_at>? AND wake_at<?)"),
         (ONE, BY_ID),

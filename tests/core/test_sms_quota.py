@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 from support.dispatching import HeldSender, NotingObserver
-from support.samples import BUSY, REFUSED, SOON, queued
+from support.samples import BUSY, LOST, REFUSED, SOON, queued
 from support.settling import run, settled
 
 from pinguin_core import (
+    Attempt,
     Channel,
     Dispatcher,
     InvalidValue,
+    IsTaken,
     Notification,
     NotificationId,
     PhoneNumber,
@@ -29,6 +31,7 @@ from pinguin_core import (
     SmsCount,
     SmsQuota,
     StoreUnavailable,
+    TransientDeliveryError,
 )
 from pinguin_core.sms_quota import Wait
 from pinguin_core.testing.fakes import NOON, ManualClock, MemoryRepository, RecordingSender
@@ -60,13 +63,16 @@ class Phone:
     observer: NotingObserver = field(default_factory=NotingObserver)
     uniform: Callable[[float, float], float] = longest
 
-    def dispatcher(self, counter: Any = None, **limits: int) -> Dispatcher:
+    def dispatcher(
+        self, counter: Any = None, *, retry_ambiguous: bool = True, **limits: int
+    ) -> Dispatcher:
         return Dispatcher(
             self.store,
             sms=self.sender,
             clock=self.clock,
             policy=SOON,
             observer=self.observer,
+            retry_ambiguous=retry_ambiguous,
             poll_interval=timedelta(hours=1),
             sms_quota=SmsQuota(counter or self.store, uniform=self.uniform, **limits),
         )
@@ -250,6 +256,57 @@ def test_what_failed_leaves_its_place_to_another() -> None:
             phone.clock.advance(MINUTE)
             await settled()
         assert await phone.states(count=2) == ["Failed", "Sent"]
+
+    run(test())
+
+
+class OutOfReach:
+    """Takes each SMS, and neither says so nor can be asked."""
+
+    def __init__(self) -> None:
+        self.taken: list[NotificationId] = []
+
+    async def send(self, message: Sms, *, id: NotificationId, date: datetime) -> Receipt:
+        self.taken.append(id)
+        raise TransientDeliveryError("HTTP 503", ambiguous=True, of_provider=True)
+
+    async def find_sent(
+        self, message: Sms, *, id: NotificationId, doubts: Sequence[Attempt], is_taken: IsTaken
+    ) -> Receipt | None:
+        raise TransientDeliveryError("HTTP 503, looking up", of_provider=True)
+
+
+@pytest.mark.parametrize("retry", [True, False])
+@pytest.mark.parametrize("limit", ["per_day", "per_recipient_per_day"])
+def test_what_is_in_doubt_counts_until_the_next_day(limit: str, *, retry: bool) -> None:
+    """Or a provider that takes all, and never says so, would be given all that there is."""
+
+    async def test() -> None:
+        lost = OutOfReach()
+        phone = Phone(sender=lost)
+        await phone.add(20)
+        async with phone.dispatcher(retry_ambiguous=retry, **{limit: 3}):
+            while phone.clock.now() < MIDNIGHT - MINUTE:
+                await settled()
+                phone.clock.advance(10 * MINUTE)
+            assert len(lost.taken) == 3
+            phone.clock.set(MIDNIGHT + 2 * MINUTE)
+            await settled()
+        assert len(set(lost.taken)) == len(lost.taken)
+        assert 3 <= len(lost.taken) <= 6
+
+    run(test())
+
+
+def test_what_is_in_doubt_keeps_its_place() -> None:
+    async def test() -> None:
+        phone = Phone(sender=RecordingSender([LOST]))
+        await phone.add(1)
+        async with phone.dispatcher(per_day=1):
+            await settled()
+            phone.clock.advance(MINUTE)
+            await settled()
+        assert await phone.states(count=1) == ["Sent"]
 
     run(test())
 

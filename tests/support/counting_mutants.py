@@ -17,16 +17,26 @@ class CountingRepository(MemoryRepository):
         self, since: datetime, *, before: Notification, to: PhoneNumber | None = None
     ) -> SmsCount:
         found = [each for each in self.all() if to in {None, each.message.to}]
-        return SmsCount(
-            sum(self.is_sent(each, since) for each in found),
-            sum(self.is_under_way(each, before) for each in found),
-        )
+        taken = [
+            each
+            for each in found
+            if self.is_sent(each, since)
+            or (self.is_in_doubt(each, since) and self.is_another(each, before))
+        ]
+        under_way = [each for each in found if self.is_under_way(each, before)]
+        return SmsCount(len(taken), sum(each not in taken for each in under_way))
 
     def all(self) -> Iterable[Notification]:
         return [each for each in self._stored.values() if each.channel is Channel.SMS]
 
     def is_sent(self, each: Notification, since: datetime) -> bool:
         return isinstance(each.state, Sent) and each.state.at >= since
+
+    def is_in_doubt(self, each: Notification, since: datetime) -> bool:
+        return each.possible_duplicate and any(doubt.ended_at >= since for doubt in each.doubts)
+
+    def is_another(self, each: Notification, before: Notification) -> bool:
+        return each.id != before.id
 
     def is_under_way(self, each: Notification, before: Notification) -> bool:
         return (
@@ -87,6 +97,33 @@ class CountsWhatEnded(CountingRepository):
 
     def is_sent(self, each: Notification, since: datetime) -> bool:
         return each.is_final and each.updated_at >= since
+
+
+class OverlooksDoubts(CountingRepository):
+    def is_in_doubt(self, each: Notification, since: datetime) -> bool:
+        return False
+
+
+class OverlooksDoubtsThatFailed(CountingRepository):
+    def is_in_doubt(self, each: Notification, since: datetime) -> bool:
+        return not each.is_final and super().is_in_doubt(each, since)
+
+
+class OverlooksDoubtsBeingSent(CountingRepository):
+    """Counts them as under way only, and of a batch only some of those."""
+
+    def is_in_doubt(self, each: Notification, since: datetime) -> bool:
+        return not isinstance(each.state, Sending) and super().is_in_doubt(each, since)
+
+
+class RemembersDoubtsForEver(CountingRepository):
+    def is_in_doubt(self, each: Notification, since: datetime) -> bool:
+        return super().is_in_doubt(each, datetime.min.replace(tzinfo=UTC))
+
+
+class DoubtsItself(CountingRepository):
+    def is_another(self, each: Notification, before: Notification) -> bool:
+        return True
 
 
 class CountsAllRecipients(CountingRepository):
@@ -163,6 +200,9 @@ _NOTHING: Final = "at_first_nothing_is_counted"
 _SINCE: Final = "what_was_sent_since_is_counted"
 _EACH: Final = "each_recipient_can_be_counted_for_itself"
 _NOT_SENT: Final = "what_was_not_sent_is_not_counted"
+_DOUBT: Final = "what_is_in_doubt_is_counted_as_sent"
+_ITSELF: Final = "what_is_in_doubt_counts_for_others_and_not_for_itself"
+_CLEARED: Final = "what_is_no_longer_in_doubt_is_counted_once"
 _BATCH: Final = "of_those_claimed_at_once_what_has_a_lower_id_is_counted"
 _OTHERS: Final = "whatever_was_claimed_before_or_after_is_counted"
 _CLOCKS: Final = "what_was_claimed_earlier_by_a_later_clock_is_counted"
@@ -172,13 +212,18 @@ _ALL: Final = "all_that_use_the_storage_are_counted"
 COUNTING_MUTANTS: Final[dict[str, tuple[type[CountingRepository], list[str]]]] = {
     "no name is known": (KnowsNoName, [_NAMED]),
     "names are known for ever": (KnowsNamesForEver, [_NAMED]),
-    "every name is known": (KnowsEveryName, [_NAMED, _EMAIL]),
+    "every name is known": (KnowsEveryName, [_NAMED, _EMAIL, _CLEARED]),
     "names are compared loosely": (ComparesNamesLoosely, [_NAMED]),
     "nothing is counted": (CountsNothing, [_SINCE, _EACH, _BATCH, _OTHERS, _CLOCKS, _ALL]),
     "e-mail is counted": (CountsEmailToo, [_NOT_SENT]),
     "all days are counted": (CountsAllDays, [_SINCE]),
     "the first moment is missed": (MissesTheFirstMoment, [_SINCE]),
     "what failed is counted": (CountsWhatEnded, [_NOT_SENT]),
+    "doubts are overlooked": (OverlooksDoubts, [_DOUBT, _ITSELF]),
+    "doubts that failed are overlooked": (OverlooksDoubtsThatFailed, [_DOUBT]),
+    "doubts being sent are under way": (OverlooksDoubtsBeingSent, [_DOUBT, _ITSELF]),
+    "doubts are remembered for ever": (RemembersDoubtsForEver, [_DOUBT]),
+    "it counts its own doubt": (DoubtsItself, [_ITSELF]),
     "all recipients are counted": (CountsAllRecipients, [_EACH]),
     "what waits is counted": (CountsWhatWaits, [_NOT_SENT]),
     "two of a batch count each other": (CountsEachOther, [_BATCH]),

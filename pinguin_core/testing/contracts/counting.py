@@ -8,8 +8,10 @@ from typing import Any
 from pinguin_core.message import Channel, Sms
 from pinguin_core.notification import Notification
 from pinguin_core.ports import SmsCount
+from pinguin_core.retry import ExponentialBackoff
 from pinguin_core.testing.contracts.samples import (
     BACKOFF,
+    BUSY,
     EMAIL,
     HOUR,
     LEASE,
@@ -31,6 +33,7 @@ from pinguin_core.values import PhoneNumber
 
 _ELSEWHERE = Sms(PhoneNumber("+15550100199"), "Hello")
 _ONE = timedelta(seconds=1)
+_NO_RETRY = ExponentialBackoff(max_retries=0)
 
 
 class SmsLedgerContract(StorageContract):
@@ -67,7 +70,7 @@ class SmsLedgerContract(StorageContract):
     async def test_what_was_not_sent_is_not_counted(self, store: Any) -> None:
         """Nor is e-mail."""
         await store.save((await _claimed(store, "notif-1")).fail(REFUSED, NOON, BACKOFF))
-        await store.save((await _claimed(store, "notif-2")).fail(LOST, NOON, BACKOFF))
+        await store.save((await _claimed(store, "notif-2")).fail(BUSY, NOON, BACKOFF))
         await store.add(queued("notif-3", SMS, NOON + HOUR))
         cancelled = queued("notif-4", SMS, NOON + HOUR)
         await store.add(cancelled)
@@ -79,6 +82,42 @@ class SmsLedgerContract(StorageContract):
         await store.claim_due(Channel.EMAIL, NOON, LEASE, 1)
         claimed = await _claimed(store, "notif-9", now=NOON + _ONE)
         assert await store.count_sms(NOON, before=claimed) == SmsCount(0, 0)
+
+    @with_store
+    async def test_what_is_in_doubt_is_counted_as_sent(self, store: Any) -> None:
+        """Whether it waits, has failed or is sent again; so is what a dead worker was sending."""
+        for number, moment in enumerate([NOON - TICK, NOON, NOON + _ONE]):
+            await _in_doubt(store, f"notif-{number}", at=moment)
+        await store.save((await _claimed(store, "notif-3")).fail(LOST, NOON, _NO_RETRY))
+        claimed = await _claimed(store, "notif-8", now=NOON + _ONE)
+        assert await store.count_sms(NOON, before=claimed) == SmsCount(3, 0)
+        assert await store.count_sms(NOON, before=claimed, to=SMS.to) == SmsCount(3, 0)
+        assert await store.count_sms(NOON, before=claimed, to=_ELSEWHERE.to) == SmsCount(0, 0)
+        assert await store.count_sms(NOON + TICK, before=claimed) == SmsCount(1, 0)
+        later = NOON + HOUR
+        await store.claim_due(Channel.SMS, later, LEASE, 9)
+        claimed = await _claimed(store, "notif-9", now=later + _ONE)
+        assert await store.count_sms(NOON, before=claimed) == SmsCount(4, 1)
+        assert await store.count_sms(later, before=claimed) == SmsCount(1, 3)
+
+    @with_store
+    async def test_what_is_in_doubt_counts_for_others_and_not_for_itself(self, store: Any) -> None:
+        """Also if they are claimed at once, whichever has the lower id."""
+        await _in_doubt(store, "notif-2")
+        await store.add(queued("notif-1", SMS, NOON + HOUR))
+        claims = await store.claim_due(Channel.SMS, NOON + HOUR, LEASE, 2)
+        counts = {str(each.id): await store.count_sms(NOON, before=each) for each in claims}
+        assert counts == {"notif-2": SmsCount(0, 1), "notif-1": SmsCount(1, 0)}
+
+    @with_store
+    async def test_what_is_no_longer_in_doubt_is_counted_once(self, store: Any) -> None:
+        """Nor does a name that it never had become known."""
+        await _in_doubt(store, "notif-1")
+        assert not await store.has_sent_sms("", NOON)
+        [again] = await store.claim_due(Channel.SMS, NOON + HOUR, LEASE, 1)
+        await store.save(again.succeed(RECEIPT, NOON + HOUR))
+        claimed = await _claimed(store, "notif-9", now=NOON + HOUR)
+        assert await store.count_sms(NOON, before=claimed) == SmsCount(1, 0)
 
     @with_store
     async def test_of_those_claimed_at_once_what_has_a_lower_id_is_counted(
@@ -154,6 +193,11 @@ async def _claimed(
     [claimed] = await store.claim_due(Channel.SMS, now, LEASE, 1)
     assert isinstance(claimed, Notification)
     return claimed
+
+
+async def _in_doubt(store: Any, name: str, *, at: datetime = NOON) -> None:
+    claimed = await _claimed(store, name)
+    await store.save(claimed.fail(LOST, at, BACKOFF))
 
 
 async def _sent(store: Any, name: str, message: Sms = SMS, *, at: datetime = NOON) -> None:

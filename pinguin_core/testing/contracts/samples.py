@@ -21,6 +21,7 @@ EMAIL: Final = Email(EmailAddress("ada@example.com"), "Hi", "Hello")
 SMS: Final = Sms(PhoneNumber("+15550100123"), "Hello")
 RECEIPT: Final = Receipt("<notif-1@example.com>", "250", "2.0.0 queued as 4XyZ")
 REFUSED: Final = PermanentDeliveryError("550 no such user", code="550 5.1.1")
+BUSY: Final = TransientDeliveryError("451 try again later", code="451")
 LOST: Final = TransientDeliveryError("connection lost after the dot", ambiguous=True)
 BACKOFF: Final = ExponentialBackoff(uniform=longest)
 
