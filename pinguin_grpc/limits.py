@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -112,6 +113,8 @@ class MessageReader:
         if (message := self._message) is not None:
             self._message = None
             return message
+        if not self._single:
+            await asyncio.sleep(0)  # hundreds of thousands may have come already: let others go on
         self._message = await self._next_message()
         if self._message is None:
             return b""

@@ -29,6 +29,7 @@ ASK = framed(encode(make(GetNotificationStatusRequest, notification_id="notif-40
 LONG = framed(
     encode(make(NotificationRequest, recipient="ada@example.com", message="x" * 3_999_000))
 )
+REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 STRANGER = (("authorization", "Bearer wrong"),)
 FEW = Limits(frames=100)
 FLOOD = 2000
@@ -151,3 +152,16 @@ async def test_a_long_message_may_come_in_short_frames_and_its_answer_in_small_w
                 connection.flush()
 
         assert answer.status is Status.OK
+
+
+@patient
+async def test_a_stream_of_many_requests_lets_others_have_their_turn() -> None:
+    async with serving(MemoryRepository()) as service, raw_connection(service.port) as connection:
+        stream, call = connection.begin(REFLECTION), connection.begin(GET)
+        connection.http2.send_data(stream, framed(b"") * 500, end_stream=True)
+        connection.http2.send_data(call, ASK, end_stream=True)
+        connection.flush()
+
+        assert (await connection.answer(call)).status is Status.NOT_FOUND
+        assert not connection.answers[stream].ended
+        assert (await connection.answer(stream)).status is Status.OK
