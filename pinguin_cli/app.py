@@ -128,7 +128,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it so)
 def _moment(text: str) -> datetime:
     if not _RFC_3339.fullmatch(text):
         raise typer.BadParameter(
-            "must be a time with its zone as in RFC 3339, such as 2030-01-01T09:00:00Z, "
+            "must be an RFC 3339 time with a time zone, such as 2030-01-01T09:00:00Z, "
             "with at most 6 decimals"
         )
     try:
@@ -144,7 +144,7 @@ def _message(kind: Channel, to: str, subject: str, text: str) -> Message:
         return Email(EmailAddress(to), subject, text)
     except InvalidValue as error:
         is_number = kind is Channel.EMAIL and to.startswith("+")
-        hint = "; for a text message, add --type sms" if is_number else ""
+        hint = "; for an SMS, add --type sms" if is_number else ""
         raise _bad(error, hint) from error
 
 
@@ -182,7 +182,7 @@ def pinguin(
     show_version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version and end.", is_eager=True, callback=_show_version
+            "--version", help="Print the version and exit.", is_eager=True, callback=_show_version
         ),
     ] = False,
 ) -> None:
@@ -193,13 +193,13 @@ def pinguin(
 def serve(
     *,
     sandbox: Annotated[
-        bool, typer.Option("--sandbox", help="Keep what is sent in a folder; needs no provider.")
+        bool, typer.Option("--sandbox", help="Write messages to a folder instead of sending them.")
     ] = False,
     sandbox_folder: Annotated[
-        Path, typer.Option(help="Which folder; the sandbox has its own database there.")
+        Path, typer.Option(help="The sandbox's folder, for its messages and its database.")
     ] = Path("pinguin-sandbox"),
 ) -> None:
-    """Run the service, as the environment and .env set it up, until SIGTERM or Ctrl-C."""
+    """Run the service, configured by the environment and .env, until SIGTERM or Ctrl-C."""
     from pinguin_cli.settings import SandboxSettings, ServerSettings
 
     settings = SandboxSettings.read() if sandbox else ServerSettings.read()
@@ -224,30 +224,30 @@ def demo() -> None:
 @app.command()
 def send(
     *,
-    to: Annotated[str, typer.Option(help="An e-mail address, or a number such as +15550100123.")],
-    message: Annotated[str, typer.Option(help="The text; - reads it from standard input.")],
-    subject: Annotated[str, typer.Option(help="The subject, of an e-mail.")] = "",
+    to: Annotated[str, typer.Option(help="An e-mail address, or a phone number: +15550100123.")],
+    message: Annotated[str, typer.Option(help="The text, or - to read it from standard input.")],
+    subject: Annotated[str, typer.Option(help="The subject of an e-mail.")] = "",
     kind: Annotated[Channel, typer.Option("--type", help="What to send.")] = Channel.EMAIL,
     at: Annotated[
         datetime | None,
         typer.Option(
             parser=_moment,
             metavar="TIME",
-            help="When, such as 2030-01-01T09:00:00Z; at once if absent.",
+            help="When to send it, such as 2030-01-01T09:00:00Z. Default: now.",
         ),
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until it is sent, or has failed.")
+        bool, typer.Option("--wait", help="Wait until it is sent or has failed.")
     ] = False,
     idempotency_key: Annotated[
         str | None,
         typer.Option(
             metavar="KEY",
-            help="Your own name for it: sent once, however often you run this. Random if absent.",
+            help="With the same key it is sent once, however often you run this. Default: random.",
         ),
     ] = None,
 ) -> None:
-    """Hand a notification to the running service; try for 15 seconds if there is none."""
+    """Send a notification through a running service; retry for 15 seconds if it is down."""
     text = _standard_input() if message == "-" else message
     notification = _message(kind, to, subject, text)
     key = _key(idempotency_key)
@@ -273,9 +273,11 @@ def send(
 
 @app.command()
 def status(
-    notification_id: Annotated[str, typer.Argument(metavar="ID", help="As `send` printed it.")],
+    notification_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The id, as `send` printed it.")
+    ],
 ) -> None:
-    """Show what has become of a notification."""
+    """Show the state of a notification and its attempts."""
     try:
         name = str(NotificationId(notification_id))
     except InvalidValue as error:

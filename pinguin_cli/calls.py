@@ -79,7 +79,7 @@ async def send(
             raise CallFailed(f"{_in_words(error)}; {doubt}; {_remedy(key)}") from error
         raise
     except asyncio.CancelledError:
-        remark(f"interrupted before it was known whether it is accepted; {_remedy(key)}")
+        remark(f"interrupted before the service answered; {_remedy(key)}")
         raise
     on_accepted(accepted.id)
 
@@ -143,12 +143,11 @@ def _remedy(key: IdempotencyKey) -> str:
 def _in_words(error: CallRefused | ServiceUnreachable) -> str:
     if isinstance(error, ServiceUnreachable):
         return (
-            f"{error.reason}; is `pinguin serve` running there? GRPC_SERVER_ADDR says where it is, "
-            "GRPC_SERVER_TLS and GRPC_SERVER_CA_FILE how to reach it, GRPC_CLIENT_CERT_FILE what "
-            "to show it"
+            f"{error.reason}; is `pinguin serve` running there? Check GRPC_SERVER_ADDR, and for "
+            "TLS GRPC_SERVER_TLS, GRPC_SERVER_CA_FILE and GRPC_CLIENT_CERT_FILE"
         )
     if error.status_name == "UNAUTHENTICATED":
-        return "the service refused the token; set NOTIFICATION_AUTH_TOKEN to one that it knows"
+        return "the service refused the token; set NOTIFICATION_AUTH_TOKEN to one that it accepts"
     return " ".join(error.message.split())
 
 
@@ -164,7 +163,7 @@ def _tls_context(settings: ClientSettings) -> ssl.SSLContext | None:
             raise CallFailed(f"GRPC_CLIENT_KEY_FILE: {error}") from error
         except ssl.SSLError as error:
             raise CallFailed(
-                "GRPC_CLIENT_CERT_FILE, GRPC_CLIENT_KEY_FILE: are no certificate with its key in "
+                "GRPC_CLIENT_CERT_FILE, GRPC_CLIENT_KEY_FILE: are not a certificate and its key in "
                 f"PEM form ({error.reason or 'unreadable'})"
             ) from error
     return context

@@ -65,6 +65,6 @@ def unreadable(error: OSError | UnicodeDecodeError) -> str:
 
 def _unknown(name: str, known: Collection[str]) -> Iterator[str]:
     if setting := names.meant(name, known):
-        yield f"{name}: is no setting; did you mean {setting}?"
+        yield f"{name}: is not a setting; did you mean {setting}?"
     elif name.upper().startswith(names.PREFIXES):
-        yield f"{name}: is no setting of Pinguin; take it out of {FILE}, or mend its name"
+        yield f"{name}: is not a setting of Pinguin; remove it from {FILE} or correct its name"

@@ -55,8 +55,8 @@ def misspelt(
         setting = meant(name, known)
         if setting in missing:
             yield (
-                f"{name}: is no setting; did you mean {setting}? If it is another program's, "
-                f"set {setting} as well, if only to nothing"
+                f"{name}: is not a setting; did you mean {setting}? If it belongs to another "
+                f"program, set {setting} as well, if only to nothing"
             )
 
 

@@ -21,7 +21,7 @@ _LABEL: Final = 14
 _INDENT: Final = "  "
 _NARROWEST: Final = 20  # characters in which a provider's words can still be read
 _STYLES: Final = {"SENT": "green", "FAILED": "red", "REFUSED": "red", "QUEUED": "yellow"}
-_POSSIBLE: Final = "possible: an attempt may have delivered it without our learning so"
+_POSSIBLE: Final = "possible: an earlier attempt may have delivered it too"
 
 
 def out() -> Console:

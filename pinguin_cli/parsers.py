@@ -82,7 +82,7 @@ def server_address(text: str) -> Address:
 def host(text: str) -> str:
     """Read the name or number of a host, without a port."""
     if not _is_host_name(text) and not _is_ip_address(text):
-        raise ValueError("must be a host's name without scheme or port, as in smtp.example.com")
+        raise ValueError("must be a host name without scheme or port, as in smtp.example.com")
     return text
 
 
@@ -303,7 +303,7 @@ def _ip_version_6(text: str) -> ipaddress.IPv6Address:
     try:
         return ipaddress.IPv6Address(text)
     except ValueError:
-        raise ValueError("must hold an IPv6 address between [ and ], as in [::1]:50051") from None
+        raise ValueError("must have an IPv6 address between [ and ], as in [::1]:50051") from None
 
 
 def _is_ip_address(text: str) -> bool:

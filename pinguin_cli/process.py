@@ -18,7 +18,7 @@ from pinguin_cli.settings import ServerSettings, strangers
 
 _STOPPERS: Final = (signal.SIGTERM, signal.SIGINT)
 
-_REMEDY: Final = "mend their names, unless another program reads them"
+_REMEDY: Final = "correct their names, unless they belong to another program"
 
 ResultT = TypeVar("ResultT")
 

@@ -35,7 +35,7 @@ def token_is_given(given: Given) -> Iterable[str]:
     """Nothing is open to everybody."""
     if not {"NOTIFICATION_AUTH_TOKEN", "GRPC_AUTH_TOKEN"} & given.keys():
         yield (
-            "NOTIFICATION_AUTH_TOKEN: is required: the secret that callers and service share, "
+            "NOTIFICATION_AUTH_TOKEN: is required: the secret that clients and service share, "
             "for example from `openssl rand -hex 32`"
         )
 

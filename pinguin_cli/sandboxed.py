@@ -72,7 +72,7 @@ def _introduce(service: Running, folder: Path, token: str | None) -> None:
             [
                 ("Sandbox", f"nothing leaves this machine; messages are kept in {folder}/"),
                 ("Address", str(service.address)),
-                ("Token", token or "as NOTIFICATION_AUTH_TOKEN is set"),
+                ("Token", token or "the one in NOTIFICATION_AUTH_TOKEN"),
                 ("Try", " ".join(words)),
                 ("Stop", "Ctrl-C"),
             ]

@@ -127,7 +127,7 @@ def _server(make: Callable[[], GrpcServer]) -> GrpcServer:
         raise CannotStart(f"GRPC_TLS_KEY_FILE: {error}") from error
     except ssl.SSLError as error:  # an OSError too: it comes first
         raise CannotStart(
-            "GRPC_TLS_CERT_FILE, GRPC_TLS_KEY_FILE: are no certificate with its key in PEM form "
+            "GRPC_TLS_CERT_FILE, GRPC_TLS_KEY_FILE: are not a certificate and its key in PEM form "
             f"({error.reason or 'unreadable'})"
         ) from error
     except OSError as error:

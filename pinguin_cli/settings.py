@@ -41,7 +41,7 @@ class SettingsError(PinguinError):
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        several = ["these settings must be mended:", *problems]
+        several = ["these settings are wrong:", *problems]
         super().__init__(problems[0] if len(problems) == 1 else "\n  ".join(several))
         self.problems = tuple(problems)
 

@@ -227,7 +227,7 @@ def test_an_interrupted_send_tells_the_key_by_which_to_go_on(after: str) -> None
     assert (sending.returncode, out) == (130, "")
     assert ("trying again" in said) == (after == "a repetition")
     start, _, key = err.strip().rpartition(" --idempotency-key ")
-    assert start.startswith("interrupted before it was known whether it is accepted; to try again")
+    assert start.startswith("interrupted before the service answered; to try again")
     assert "\n" not in start
     assert str(UUID(key)) == key
 
@@ -263,7 +263,7 @@ def test_a_wrong_token_is_refused(client: Client) -> None:
     finished = client("status", "notif-unknown", NOTIFICATION_AUTH_TOKEN="wrong-token")
     assert (finished.code, finished.out) == (1, "")
     assert finished.err == (
-        "Error: the service refused the token; set NOTIFICATION_AUTH_TOKEN to one that it knows\n"
+        "Error: the service refused the token; set NOTIFICATION_AUTH_TOKEN to one that it accepts\n"
     )
 
 

@@ -24,7 +24,7 @@ SECONDS = "must be a number of seconds, more than 0 and at most 600"
 FILE = "must be a file that can be read"
 PATH = "must be the path of a file, without '?'"
 HTTPS = "must be an https:// address without query or password"
-HOST = "must be a host's name without scheme or port"
+HOST = "must be a host name without scheme or port"
 E164 = "must be a number in E.164 form"
 ONE_LINE = "must be one line without control characters"
 
@@ -60,7 +60,7 @@ BAD_BY_ITSELF = [
     ("GRPC_LISTEN_ADDR", "http://localhost:50051", LISTEN),
     ("GRPC_LISTEN_ADDR", "..:1", LISTEN),
     ("GRPC_LISTEN_ADDR", f"{'m' * 64}:1", LISTEN),
-    ("GRPC_LISTEN_ADDR", "[::12345]:1", "must hold an IPv6 address between [ and ]"),
+    ("GRPC_LISTEN_ADDR", "[::12345]:1", "must have an IPv6 address between [ and ]"),
     ("GRPC_ALLOW_PLAINTEXT", "maybe", "must be 1 or 0"),
     ("MAX_RETRIES", "-1", "must be a whole number from 0 to 100"),
     ("MAX_RETRIES", "101", "must be a whole number from 0 to 100"),

@@ -54,7 +54,7 @@ def test_a_misspelt_setting_stops_the_start(
     with pytest.raises(SettingsError) as caught:
         ServerSettings.read()
     (problem,) = caught.value.problems
-    assert problem.startswith(f"{name}: is no setting; did you mean {meant}? ")
+    assert problem.startswith(f"{name}: is not a setting; did you mean {meant}? ")
     assert "hush" not in problem
 
 
