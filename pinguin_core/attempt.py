@@ -182,7 +182,7 @@ class Courier:
                 return await uncancelled(self._wait_of(claimed, now))
         except Exception as error:  # noqa: BLE001 (whatever it is, a limit may be reached)
             self._observer.on_trouble(f"looking at limits for {claimed.id}", error)
-            return Wait(now + PUT_OFF, "nobody can tell now whether a limit is reached")
+            return Wait(now + PUT_OFF, "the limits cannot be checked now")
 
     def _put_off(self, hold: Hold, wait: Wait) -> Finish:
         hold.failed = True

@@ -82,7 +82,7 @@ class Delivery(Generic[MessageT_contra]):
             try:
                 return await self._repository.has_sent_sms(provider_message_id, since)
             except PinguinError as error:
-                problem = "nobody can tell now which messages are those of other notifications"
+                problem = "which messages belong to other notifications cannot be checked now"
                 raise TransientDeliveryError(problem) from error
 
         return ask

@@ -151,7 +151,7 @@ class Dispatcher:
 
     async def __aenter__(self) -> Self:
         if self._running:
-            raise RuntimeError("this dispatcher is running already")
+            raise RuntimeError("this dispatcher is already running")
         self._running = True
         for lane in self._lanes.values():
             lane.start()

@@ -67,8 +67,8 @@ class IdempotencyConflict(PinguinError):
 
     def __init__(self, notification_id: str) -> None:
         super().__init__(
-            f"idempotency_key: was used before, for {notification_id}, which is another message or"
-            " another time; a new request needs a new key"
+            f"idempotency_key: was already used for {notification_id}, with a different message or"
+            " time; use a new key for a new request"
         )
         self.notification_id = notification_id
 
@@ -77,7 +77,7 @@ class StaleNotification(PinguinError):
     """Somebody else changed the stored notification since this copy of it was read."""
 
     def __init__(self, notification_id: str) -> None:
-        super().__init__(f"the stored notification {notification_id} has moved on")
+        super().__init__(f"the stored notification {notification_id} was changed in the meantime")
         self.notification_id = notification_id
 
 

@@ -159,7 +159,7 @@ class FailoverSender(Generic[MessageT_contra]):
         With a fallback nothing may fail that would be held without one, nor be held that would be
         tried again; so the first one's state decides.
         """
-        reason = "; ".join(map(str, failures)) or "both providers are taken for down"
+        reason = "; ".join(map(str, failures)) or "both providers are considered down"
         not_taken = all(is_not_taken(each.error) for each in failures)
         if not_taken and self._ways[0][0].is_down:
             code = failures[-1].error.code if failures else ""

@@ -35,7 +35,7 @@ CRASHED: Final = "the worker that was sending it stopped before it could report 
 HELD: Final = "held until "
 """How `last_error` begins of what is not sent yet because of a limit."""
 
-INTERRUPTED: Final = "the attempt was broken off because the service stopped"
+INTERRUPTED: Final = "the attempt was interrupted because the service stopped"
 """What `last_error` says of an attempt that a stop did not wait for."""
 
 

@@ -90,7 +90,7 @@ class SmsQuota:
         if count.sent >= limit:
             return Wait(today + _DAY, f"the limit of {limit} {what} is reached")
         if count.sent + count.under_way >= limit:
-            reason = f"the limit of {limit} {what} is taken up by those under way"
+            reason = f"the limit of {limit} {what} is reached by those that are being sent"
             # Processes that hold each other up must not come back together and do so again.
             return Wait(now + _RECHECK * self._uniform(0.5, 1.0), reason)
         return None

@@ -49,8 +49,7 @@ class SmsRules:
         admitted = self._folded(sms)
         if self.max_segments is not None and admitted.segments > self.max_segments:
             problem = (
-                f"must fit into {self.max_segments} segments of an SMS,"
-                f" and consists of {admitted.segments}"
+                f"must have at most {self.max_segments} SMS segments, and has {admitted.segments}"
             )
             raise InvalidValue("body", problem)
         return admitted
@@ -58,7 +57,9 @@ class SmsRules:
     def _check_recipient(self, sms: Sms) -> None:
         allowed = tuple(self.allowed_prefixes)
         if allowed and not sms.to.value.startswith(allowed):
-            problem = f"must begin with {' or '.join(allowed)}: no SMS are sent elsewhere"
+            problem = (
+                f"must begin with {' or '.join(allowed)}: SMS to other numbers are not allowed"
+            )
             raise InvalidValue("phone_number", problem)
 
     def _folded(self, sms: Sms) -> Sms:

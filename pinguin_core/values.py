@@ -139,11 +139,11 @@ def require_aware(moment: datetime, field: str) -> datetime:
             that leaves the years 1 to 9999 when it is expressed in UTC.
     """
     if moment.tzinfo is None or moment.utcoffset() is None:
-        raise InvalidValue(field, "must carry a time zone, as in datetime.now(UTC)")
+        raise InvalidValue(field, "must be timezone-aware, as in datetime.now(UTC)")
     try:
         return moment.astimezone(UTC)
     except OverflowError as error:
-        raise InvalidValue(field, "must lie in the years 1 to 9999 of UTC") from error
+        raise InvalidValue(field, "must be in the years 1 to 9999 of UTC") from error
 
 
 def _check_address(address: str) -> None:

@@ -137,7 +137,7 @@ class Call:
     def _out_of_time(self) -> GRPCError:
         if self._interrupted:
             return GRPCError(Status.UNAVAILABLE, DRAINING)
-        return GRPCError(Status.DEADLINE_EXCEEDED, "the call took longer than it may")
+        return GRPCError(Status.DEADLINE_EXCEEDED, "the call took too long")
 
 
 class Calls(AbstractHandler):

@@ -78,8 +78,8 @@ class _Cause(NamedTuple):
     detail: Callable[..., str] = lambda _: ""
 
 
-_NOT_PINGUIN: Final = _Cause("what answers on {where} does not speak Pinguin's gRPC")
-_BROKEN_OFF: Final = _Cause("the connection to {where} broke off before the answer", may_pass=True)
+_NOT_PINGUIN: Final = _Cause("the server on {where} does not speak Pinguin's gRPC")
+_BROKEN_OFF: Final = _Cause("the connection to {where} was lost before the answer", may_pass=True)
 _NOT_GRPC: Final = (
     "Received :status",
     "Missing content-type",
@@ -91,10 +91,10 @@ _UNKNOWN_ISSUER: Final = frozenset({2, 18, 19, 20, 21})
 """What OpenSSL finds where a certificate is signed by itself, or by an authority it lacks."""
 _CAUSES: Final[Mapping[type[Exception], _Cause]] = {
     TimeoutError: _Cause("{where} did not answer in time", may_pass=True),
-    ConnectionRefusedError: _Cause("nothing listens on {where}", may_pass=True),
-    socket.gaierror: _Cause("the host of {where} is not known"),
+    ConnectionRefusedError: _Cause("nothing is listening on {where}", may_pass=True),
+    socket.gaierror: _Cause("the host name of {where} cannot be resolved"),
     UnicodeDecodeError: _NOT_PINGUIN,
-    UnicodeError: _Cause("the host of {where} cannot be one"),  # a label is empty or too long
+    UnicodeError: _Cause("the host name of {where} is not valid"),  # a label is empty or too long
     ssl.SSLCertVerificationError: _Cause(
         "the certificate of {where} is not trusted", detail=_verdict
     ),

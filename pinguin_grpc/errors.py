@@ -21,7 +21,7 @@ from pinguin_core.errors import (
 from pinguin_grpc.details import FieldViolation
 from pinguin_grpc.wire_format import MalformedMessage
 
-UNFORESEEN: Final = "something went wrong in the service; its log says what"
+UNFORESEEN: Final = "something went wrong in the service; see its log"
 
 WIRE_NAMES: Final[Mapping[str, str]] = {
     "email_address": "recipient",
@@ -89,9 +89,7 @@ _RULES: Final[Mapping[type, _Rule]] = {
     IdempotencyConflict: _Rule(Status.ALREADY_EXISTS),
     InvalidTransition: _Rule(Status.FAILED_PRECONDITION),
     StoreUnavailable: _Rule(Status.UNAVAILABLE, "the store cannot be reached; try again later"),
-    StoreFull: _Rule(
-        Status.RESOURCE_EXHAUSTED, "the store or its queue has no room left; try again later"
-    ),
+    StoreFull: _Rule(Status.RESOURCE_EXHAUSTED, "the store or its queue is full; try again later"),
 }
 _TROUBLE: Final = frozenset({Status.INTERNAL, Status.UNAVAILABLE, Status.RESOURCE_EXHAUSTED})
 

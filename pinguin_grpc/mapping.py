@@ -164,7 +164,7 @@ def _rfc3339(moment: datetime) -> str:
 def _key(fields: _Fields, in_metadata: Sequence[str]) -> IdempotencyKey | None:
     """Return the key, from wherever it came; an empty one is none."""
     if len(in_metadata) > 1:
-        raise InvalidValue(KEY_METADATA, "must be given once, or not at all")
+        raise InvalidValue(KEY_METADATA, "must be given at most once")
     from_field = _key_from("idempotency_key", fields["idempotency_key"])
     from_metadata = _key_from(KEY_METADATA, "".join(in_metadata))
     if from_field and from_metadata and from_field != from_metadata:

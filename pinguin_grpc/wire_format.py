@@ -221,8 +221,8 @@ def _to_datetime(seconds: int, nanos: int) -> datetime:
     if not 0 <= nanos <= 999_999_999:  # noqa: PLR2004 (what the contract of Timestamp says)
         raise MalformedMessage("must have nanos from 0 to 999,999,999")
     if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
-        raise MalformedMessage("must lie in the years 1 to 9999")
+        raise MalformedMessage("must be in the years 1 to 9999")
     try:
         return _EPOCH + timedelta(seconds=seconds, microseconds=-(-nanos // 1000))
     except OverflowError:
-        raise MalformedMessage("must lie in the years 1 to 9999") from None
+        raise MalformedMessage("must be in the years 1 to 9999") from None

@@ -276,7 +276,7 @@ def test_nobody_listening_is_told_with_the_address_and_the_key(client: Client) -
         finished = client(*HELLO, GRPC_SERVER_ADDR=address)
         other = client(*HELLO, GRPC_SERVER_ADDR=address)
     assert (finished.code, finished.out) == (1, "")
-    assert finished.err.startswith(f"Error: nothing listens on {address}; is `pinguin serve` run")
+    assert finished.err.startswith(f"Error: nothing is listening on {address}; is `pinguin serve")
     assert finished.err.count("\n") == 1
     start, _, key = finished.err.strip().rpartition(" --idempotency-key ")
     assert start.endswith("; to try again without sending it twice, add")
@@ -296,7 +296,7 @@ def test_the_same_key_sends_once(client: Client) -> None:
     other = client(*HELLO[:-1], "Other", *key)
     assert id_in(first) == id_in(again)
     assert (other.code, other.out) == (1, "")
-    assert other.err.startswith("Error: idempotency_key: was used before, for " + id_in(first))
+    assert other.err.startswith("Error: idempotency_key: was already used for " + id_in(first))
     assert other.err.count("\n") == 1
 
 
@@ -312,7 +312,7 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_nothing_is_sent_twice(
         finished = client(*HELLO[:-1], "Hello-lost", "--wait", GRPC_SERVER_ADDR=address)
     assert finished.code == 0
     assert finished.err == (
-        f"the connection to {address} broke off before the answer; "
+        f"the connection to {address} was lost before the answer; "
         "trying again for up to 15 seconds\n"
     )
     assert lost == [True] * 3, "the service did answer"

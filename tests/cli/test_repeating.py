@@ -21,15 +21,15 @@ from pinguin_grpc.client import (
     ServiceUnreachable,
 )
 
-GONE = ServiceUnreachable("nothing listens on localhost:50051", may_pass=True)
+GONE = ServiceUnreachable("nothing is listening on localhost:50051", may_pass=True)
 STOPPING = CallRefused("UNAVAILABLE", "the service is stopping; try again")
-LATE = CallRefused("DEADLINE_EXCEEDED", "the call took longer than it may")
+LATE = CallRefused("DEADLINE_EXCEEDED", "the call took too long")
 FINAL = [
     ServiceUnreachable("the certificate of localhost:50051 is not trusted; name its CA"),
     CallRefused("INVALID_ARGUMENT", "recipient: must not be empty"),
     CallRefused("UNAUTHENTICATED", "a valid token is required"),
     CallRefused("ALREADY_EXISTS", "idempotency_key: was used before"),
-    CallRefused("RESOURCE_EXHAUSTED", "the store has no room left; try again later"),
+    CallRefused("RESOURCE_EXHAUSTED", "the store or its queue is full; try again later"),
     CallRefused("INTERNAL", "something went wrong in the service"),
 ]
 

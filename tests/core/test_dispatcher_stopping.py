@@ -308,7 +308,7 @@ def test_it_cannot_be_entered_twice_at_once() -> None:
     async def test() -> None:
         scene = Scene()
         async with scene.dispatcher() as dispatcher:
-            with pytest.raises(RuntimeError, match="running already"):
+            with pytest.raises(RuntimeError, match="already running"):
                 await dispatcher.__aenter__()
             await scene.store.add(queued())
             dispatcher.wake(queued())

@@ -28,10 +28,10 @@ TOLD = {
         "a notification with the id notif-1, or its idempotency key, is already stored"
     ),
     IdempotencyConflict("notif-1"): (
-        "idempotency_key: was used before, for notif-1, which is another message or another time;"
-        " a new request needs a new key"
+        "idempotency_key: was already used for notif-1, with a different message or time;"
+        " use a new key for a new request"
     ),
-    StaleNotification("notif-1"): "the stored notification notif-1 has moved on",
+    StaleNotification("notif-1"): "the stored notification notif-1 was changed in the meantime",
     ChannelDisabled("sms", "set X"): "sms is not configured: set X",
     StoreUnavailable("locked"): "locked",
     StoreFull("no room"): "no room",

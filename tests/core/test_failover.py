@@ -310,7 +310,7 @@ def test_what_the_fallback_fails_to_take_while_the_first_is_down_is_held(
         assert isinstance(again, ProviderDown)
         assert len(pair.primary.tried) == 1
         if trouble is BAD_LOGIN:
-            assert again.reason == "both providers are taken for down"
+            assert again.reason == "both providers are considered down"
             assert again.retry_after == INTERVAL - SECOND
             assert len(pair.fallback.tried) == 1
 

@@ -156,7 +156,7 @@ def test_what_is_under_way_is_waited_for_because_it_may_fail() -> None:
             assert waiting.state == Queued(
                 NOON + MINUTE,
                 "held until 2030-01-01 12:01:00 UTC: "
-                "the limit of 1 SMS a day is taken up by those under way",
+                "the limit of 1 SMS a day is reached by those that are being sent",
             )
             held.let_go()
             await settled()
@@ -216,7 +216,7 @@ def test_a_claim_by_a_slow_clock_is_held_by_what_it_did_not_precede() -> None:
         first = await phone.store.claim_due(Channel.SMS, NOON + SECOND, MINUTE, 1)
         assert await waits(phone, first, per_day=1) == [None]
         second = await phone.store.claim_due(Channel.SMS, NOON, MINUTE, 1)
-        reason = "the limit of 1 SMS a day is taken up by those under way"
+        reason = "the limit of 1 SMS a day is reached by those that are being sent"
         assert await waits(phone, second, per_day=1) == [Wait(NOON + MINUTE, reason)]
 
     run(test())
@@ -344,7 +344,7 @@ def test_a_limit_that_cannot_be_looked_at_may_be_reached() -> None:
         held = await phone.store.get(NotificationId("notif-0"))
         assert held.state == Queued(
             NOON + MINUTE,
-            "held until 2030-01-01 12:01:00 UTC: nobody can tell now whether a limit is reached",
+            "held until 2030-01-01 12:01:00 UTC: the limits cannot be checked now",
         )
         assert phone.sender.attempts == []
         [(where, error)] = phone.observer.troubles

@@ -71,7 +71,11 @@ def test_the_same_over_tls(tmp_path: Path) -> None:
     [
         ({}, "nobody", "email_address must be"),
         ({"NOTIFICATION_AUTH_TOKEN": "wrong"}, "a@example.com", "refused: "),
-        ({"GRPC_SERVER_ADDR": "nowhere.invalid:1"}, "a@example.com", "no answer: the host of "),
+        (
+            {"GRPC_SERVER_ADDR": "nowhere.invalid:1"},
+            "a@example.com",
+            "no answer: the host name of ",
+        ),
     ],
 )
 def test_what_went_wrong_is_said(

@@ -172,7 +172,7 @@ async def test_the_client_connects_again_when_the_service_is_back() -> None:
         port = first.port
         sent = await client.send(MAIL)
         await first.server.drain(timedelta(seconds=5))
-        with pytest.raises(ServiceUnreachable, match="nothing listens"):
+        with pytest.raises(ServiceUnreachable, match="nothing is listening"):
             await client.status(sent.id)
         async with serving(repository) as second:
             await second.server.start("127.0.0.1", port)
@@ -219,9 +219,9 @@ async def speak_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     ("answer", "reason"),
     [
         (say_nothing, "did not answer in time"),
-        (hang_up, "broke off"),
-        (speak_http1, "broke off"),
-        (speak_nonsense, "broke off"),
+        (hang_up, "was lost"),
+        (speak_http1, "was lost"),
+        (speak_nonsense, "was lost"),
     ],
 )
 async def test_what_is_not_a_pinguin_service_is_unreachable(
@@ -292,7 +292,7 @@ async def test_a_proxy_whose_service_is_down_may_be_asked_again() -> None:
 @patient
 async def test_what_cannot_be_a_host_is_said_so() -> None:
     async with PinguinClient("two..dots", 1, token=TOKEN) as client:
-        with pytest.raises(ServiceUnreachable, match=r"host of two\.\.dots:1 cannot be"):
+        with pytest.raises(ServiceUnreachable, match=r"host name of two\.\.dots:1 is not"):
             await client.send(MAIL)
 
 
@@ -300,7 +300,7 @@ def test_an_address_of_ipv6_is_named_in_brackets() -> None:
     """The machine may have none to connect to."""
     told = translated(ConnectionRefusedError(), "::1", 50051)
 
-    assert str(told) == "nothing listens on [::1]:50051"
+    assert str(told) == "nothing is listening on [::1]:50051"
 
 
 @patient
@@ -328,7 +328,7 @@ async def test_nobody_there_is_said_so() -> None:
         port = listener.getsockname()[1]
     async with PinguinClient("127.0.0.1", port, token=TOKEN) as client:
         with pytest.raises(
-            ServiceUnreachable, match=f"nothing listens on 127.0.0.1:{port}"
+            ServiceUnreachable, match=f"nothing is listening on 127.0.0.1:{port}"
         ) as caught:
             await client.send(MAIL)
 

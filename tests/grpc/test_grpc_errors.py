@@ -53,7 +53,7 @@ async def refusal(service: Serving) -> CallRefused:
 
 ERRORS: dict[str, tuple[Callable[[], Exception], str, str]] = {
     "store unreachable": (lambda: StoreUnavailable(PRIVATE), "UNAVAILABLE", "try again later"),
-    "store full": (lambda: StoreFull(PRIVATE), "RESOURCE_EXHAUSTED", "no room left"),
+    "store full": (lambda: StoreFull(PRIVATE), "RESOURCE_EXHAUSTED", "is full"),
     "a bug": (lambda: KeyError(PRIVATE), "INTERNAL", UNFORESEEN),
     "a time-out of the store's": (lambda: TimeoutError(PRIVATE), "INTERNAL", UNFORESEEN),
     "an id twice": (lambda: DuplicateNotification(PRIVATE), "INTERNAL", UNFORESEEN),
