@@ -85,6 +85,11 @@ async def enqueue_async(
     idempotency_key: IdempotencyKey | None = None,
 ) -> Notification:
     """Do what `enqueue` does, in the transaction of an asynchronous session or connection."""
+    if _is_synchronous(transaction):
+        raise TypeError(
+            f"enqueue_async needs an AsyncSession or an AsyncConnection; enqueue takes a"
+            f" {type(transaction).__name__}"
+        )
     return await transaction.run_sync(
         lambda synchronous: enqueue(
             synchronous, message, scheduled_at=scheduled_at, idempotency_key=idempotency_key
@@ -92,8 +97,17 @@ async def enqueue_async(
     )
 
 
+def _is_synchronous(transaction: object) -> bool:
+    return isinstance(transaction, Session | scoped_session | Connection)
+
+
 def _connection_of(transaction: Session | scoped_session[Any] | Connection) -> Connection:
     """Return the connection below a session: what is executed there flushes nothing before."""
+    if not _is_synchronous(transaction):
+        raise TypeError(
+            f"enqueue needs a Session or a Connection, not {type(transaction).__name__};"
+            " enqueue_async takes an AsyncSession or an AsyncConnection"
+        )
     if isinstance(transaction, Connection):
         return transaction
     return transaction.connection(bind_arguments={"clause": TABLE})

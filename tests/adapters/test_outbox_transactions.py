@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, sessionmaker
 from support.databases import KINDS, fresh
 from support.outbox_application import (
     WAYS,
@@ -23,7 +24,12 @@ from support.outbox_application import (
 )
 from support.sqlmodel_stores import run
 
-from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository, enqueue, metadata
+from pinguin_adapters.sqlmodel_store import (
+    SqlModelNotificationRepository,
+    enqueue,
+    enqueue_async,
+    metadata,
+)
 from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_core import (
     IdempotencyConflict,
@@ -293,3 +299,13 @@ def test_ids_are_unguessable_and_sort_by_time(url: str) -> None:
     assert len(set(ids)) == 100
     assert ids == sorted(ids, key=lambda each: each.value[:18])
     assert all(isinstance(each, NotificationId) for each in ids)
+
+
+def test_what_is_no_transaction_is_told_where_to_go() -> None:
+    engine = sa.create_engine("sqlite://")
+    for wrong in (AsyncSession(), engine, sessionmaker(engine)):
+        with pytest.raises(TypeError, match=r"Session or a Connection.*; enqueue_async takes"):
+            enqueue(wrong, WELCOME)  # type: ignore[arg-type]  # what is to be refused
+    with pytest.raises(TypeError, match=r"enqueue_async needs .*; enqueue takes a Session"):
+        run(enqueue_async(Session(engine), WELCOME))  # type: ignore[arg-type]  # as above
+    engine.dispose()
