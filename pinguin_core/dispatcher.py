@@ -48,7 +48,8 @@ class Dispatcher:
         sms_rate: the same for SMS.
         attempt_timeout: after how long an attempt is given up, whatever the sender does; more
             than the sender's own limit, which knows better how far it got.
-        poll_interval: how often the store is asked for what other processes put there.
+        poll_interval: how often the store is asked for what other processes put there; half a
+            second by default, so that what it finds is under way within one.
         probe_interval: how far attempts are apart while the provider is taken for down; what is due
             is held meanwhile, without using up its retries.
         retry_ambiguous: try again what the provider may have taken before the connection was lost,
@@ -72,7 +73,7 @@ class Dispatcher:
         observer: Observer | None = None,
         concurrency: int = 16,
         attempt_timeout: timedelta = timedelta(seconds=45),
-        poll_interval: timedelta = timedelta(seconds=1),
+        poll_interval: timedelta = timedelta(milliseconds=500),
         drain_timeout: timedelta = timedelta(seconds=8),
         probe_interval: timedelta = timedelta(seconds=30),
         email_rate: float | None = None,

@@ -177,6 +177,19 @@ def test_what_other_processes_stored_is_found_by_asking_again() -> None:
     run(test())
 
 
+def test_without_settings_what_others_stored_is_under_way_within_a_second() -> None:
+    async def test() -> None:
+        scene = Scene()
+        async with Dispatcher(scene.store, email=scene.email, clock=scene.clock):
+            await settled()
+            await scene.store.add(queued())
+            scene.clock.advance(SECOND - TICK)
+            await settled()
+            assert await scene.state_of() == "Sent"
+
+    run(test())
+
+
 def test_what_another_worker_left_is_taken_over_when_its_lease_ends() -> None:
     async def test() -> None:
         scene = Scene()
