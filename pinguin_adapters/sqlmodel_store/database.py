@@ -20,8 +20,9 @@ class Database(Protocol):
     """One database, of any kind. Making one opens nothing.
 
     Its connections raise the domain's errors instead of the driver's: `Undone` for what may be done
-    again, `StoreUnavailable` and `StoreFull` for other trouble, `InvalidValue` for what cannot be
-    stored or read. A connection that was lost is made anew when it is used next.
+    again, `Locked` for what others have locked for long, `StoreUnavailable` and `StoreFull` for
+    other trouble, `InvalidValue` for what cannot be stored or read. A connection that was lost is
+    made anew when it is used next.
 
     Attributes:
         name: how errors call it; without password.
@@ -46,6 +47,10 @@ class Database(Protocol):
 
     def write(self) -> Connection:
         """Connect to write: what was committed is on stable storage."""
+        ...
+
+    def hurrying(self, connection: Connection, /) -> AbstractContextManager[None]:
+        """Within a transaction, wait only for a moment for what others have locked."""
         ...
 
     def read(self) -> Connection:

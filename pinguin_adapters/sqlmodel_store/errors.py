@@ -37,6 +37,13 @@ class Undone(StoreUnavailable):
     """
 
 
+class Locked(StoreUnavailable):
+    """Somebody else has locked for long what was to be written; nothing else is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__("the database is locked by another process")
+
+
 def unstorable() -> InvalidValue:
     """Make the error for what no retry will make storable."""
     return InvalidValue("notification", "holds text or numbers that the database cannot keep")
@@ -57,6 +64,8 @@ def explain_errors(
 
 def is_trouble(error: BaseException) -> bool:
     """Tell whether the database itself failed, and not only what it was asked to do."""
+    if isinstance(error, Locked):
+        return False
     return isinstance(error, StoreUnavailable | StoreFull | DBAPIError)
 
 
@@ -82,6 +91,8 @@ def translated(error: Exception) -> Exception:
         return InvalidValue(error.field, error.problem)
     if isinstance(error, StoreFull):
         return StoreFull(*error.args)
+    if isinstance(error, Locked):
+        return Locked()
     if isinstance(error, DBAPIError):
         return StoreUnavailable("the database lacks what it needs")
     return StoreUnavailable(*error.args) if isinstance(error, StoreUnavailable) else error

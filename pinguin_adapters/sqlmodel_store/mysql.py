@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from itertools import chain
 from typing import Any, Final, TypeAlias
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.pool import NullPool
 
-from pinguin_adapters.sqlmodel_store.errors import Undone, explain_errors, unstorable
+from pinguin_adapters.sqlmodel_store.errors import Locked, Undone, explain_errors, unstorable
 from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_adapters.sqlmodel_store.session_locks import MySqlLocks, SessionLocks
 from pinguin_adapters.sqlmodel_store.signals import NoSignals
@@ -42,10 +42,12 @@ _DEFAULTS: Final = {
     _BOUND: "40",
     "write_timeout": "40",
 }
+_PATIENT: Final = "SET SESSION innodb_lock_wait_timeout = 1"  # seconds, whole ones only
+_HURRIED: Final = "SET SESSION innodb_lock_wait_timeout = 0"  # which MySQL takes for 1
 _SETTINGS: Final = (
     "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
-    "SET SESSION innodb_lock_wait_timeout = 5",
+    _PATIENT,
 )
 _Make: TypeAlias = Callable[[], PinguinError]
 _LOST: Final[_Make] = partial(Undone, "the connection to the database was lost")
@@ -73,7 +75,7 @@ _TROUBLE: Final[Mapping[int, _Make]] = {
     1153: partial(
         InvalidValue, "notification", "is larger than the server takes (max_allowed_packet)"
     ),
-    1205: partial(StoreUnavailable, "the database is locked by another process"),
+    1205: Locked,
     1213: _BUSY,
     1290: _READ_ONLY,
     1305: _BUSY,  # a deadlock took the savepoint away with the transaction
@@ -138,6 +140,16 @@ class MySql:
     def write(self) -> Connection:
         """See `Database.write`."""
         return self._writing.connect()
+
+    @contextmanager
+    def hurrying(self, connection: Connection) -> Iterator[None]:
+        """See `Database.hurrying`."""
+        connection.exec_driver_sql(_HURRIED)
+        try:
+            yield
+        finally:
+            with suppress(PinguinError, sa.exc.SQLAlchemyError):  # a lost one is prepared anew
+                connection.exec_driver_sql(_PATIENT)
 
     def read(self) -> Connection:
         """See `Database.read`."""

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.pool import NullPool
 
-from pinguin_adapters.sqlmodel_store.errors import Undone, explain_errors, unstorable
+from pinguin_adapters.sqlmodel_store.errors import Locked, Undone, explain_errors, unstorable
 from pinguin_adapters.sqlmodel_store.listening import PostgreSqlSignals
 from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_adapters.sqlmodel_store.session_locks import (
@@ -47,7 +47,7 @@ _DEFAULTS: Final = {
 _SETTINGS: Final = """
 SET TIME ZONE 'UTC';
 SET statement_timeout = '30s';
-SET lock_timeout = '5s';
+SET lock_timeout = '500ms';
 SET idle_in_transaction_session_timeout = '60s';
 SELECT set_config('synchronous_commit', 'on', false)
 WHERE current_setting('synchronous_commit') = 'off'
@@ -63,10 +63,10 @@ _TROUBLE: Final[dict[str, tuple[type[PinguinError], str]]] = {
     "42P01": (StoreUnavailable, "its tables are missing"),
     "53100": (StoreFull, "the database's disk is full"),
     "53300": (StoreUnavailable, "the server takes no more connections"),
-    "55P03": (StoreUnavailable, "the database is locked by another process"),
     "57014": (StoreUnavailable, "the database took too long"),
     "57P": (Undone, "the server is starting or stopping"),
 }  # by SQLSTATE, or how one begins (https://www.postgresql.org/docs/current/errcodes-appendix.html)
+_LOCKED: Final = "55P03"
 _UNSTORABLE: Final = ("22", "23", "54")
 _OF_THE_DRIVER: Final = (psycopg.DataError, psycopg.ProgrammingError)
 _REFUSALS: Final = {
@@ -132,6 +132,12 @@ class PostgreSql:
     def write(self) -> Connection:
         """See `Database.write`."""
         return self._writing.connect()
+
+    @contextmanager
+    def hurrying(self, connection: Connection) -> Iterator[None]:
+        """See `Database.hurrying`; it ends with the transaction."""
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+        yield
 
     def read(self) -> Connection:
         """See `Database.read`."""
@@ -218,6 +224,8 @@ def _explain(context: ExceptionContext) -> PinguinError:
         return _refusal(error)
     if state.startswith(_UNSTORABLE) or (not state and isinstance(error, _OF_THE_DRIVER)):
         return unstorable()
+    if state == _LOCKED:
+        return Locked()
     if context.is_disconnect or not state:
         context.is_disconnect = True
         return Undone("the connection to the database was lost")

@@ -95,7 +95,7 @@ class SqlModelNotificationRepository:
         warnings = await asyncio.to_thread(_made_ready, found, prepare)
         async with found.signals() as signals:
             announce = signals.announce if signals.are_heard else None
-            commit = partial(writer.commit, announce=announce)
+            commit = partial(writer.commit, hurrying=found.hurrying, announce=announce)
             roll = found.roll()
             async with (
                 Worker("pinguin-store-watch", roll.attend, reader.answer) as lookout,

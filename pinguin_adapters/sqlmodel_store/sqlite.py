@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -114,6 +114,10 @@ class Sqlite:
     def write(self) -> Connection:
         """See `Database.write`."""
         return self._writing.connect()
+
+    def hurrying(self, _connection: Connection) -> AbstractContextManager[None]:
+        """See `Database.hurrying`; the only lock there is was waited for before."""
+        return nullcontext()
 
     def read(self) -> Connection:
         """See `Database.read`."""

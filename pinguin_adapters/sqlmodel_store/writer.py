@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from sqlalchemy.engine import Connection, Row
 
 from pinguin_adapters.sqlmodel_store.errors import (
+    Locked,
     Undone,
     UnreadableNotification,
     is_trouble,
@@ -89,7 +90,7 @@ class Claim:
                 key=attrgetter("wake_at")
             )  # a row that had to be waited for stands where it once belonged
         except Exception as error:
-            if is_trouble(error):
+            if is_trouble(error) or isinstance(error, Locked):
                 raise
             if unreadable := self._set_unreadable_aside(connection):
                 return unreadable[0]
@@ -155,7 +156,10 @@ Task: TypeAlias = Write | Claim | EndClaims
 Turn: TypeAlias = tuple[int, str]
 """Where a task stands in its transaction. All keep to one order, lest they wait for each other."""
 
+Hurrying: TypeAlias = Callable[[Connection], AbstractContextManager[None]]
+
 _MOST_TIMES: Final = 5
+_MOST_LOCKED: Final = 10  # tasks of a batch, each of which was waited for
 
 
 class _Refused(Exception):
@@ -165,17 +169,25 @@ class _Refused(Exception):
 def commit(
     connection: Connection,
     requests: Sequence[Request[Task]],
+    hurrying: Hurrying,
     announce: Callable[[Iterable[Wake]], None] | None = None,
 ) -> None:
     """Do everything in one transaction, durably, and announce what was queued.
 
-    When something is refused, or cannot be stored, all is done again with a savepoint for each, so
-    that it fails alone. When the database itself fails, so does everything: to try again is the
-    callers' decision, since a second fsync may succeed without having written a thing. Only what
-    was undone for certain is done again here, a few times.
+    When something is refused, or cannot be stored, or is locked by others, all is done again with a
+    savepoint for each, so that it fails alone. When the database itself fails, so does everything:
+    to try again is the callers' decision, since a second fsync may succeed without having written a
+    thing. Only what was undone for certain is done again here, a few times.
+
+    Args:
+        connection: to write through.
+        requests: what to do; each is given its outcome.
+        hurrying: keeps what is done again from waiting for locks as long; see `Database`.
+        announce: is told what was queued.
     """
     try:
-        _persistently(connection, sorted(requests, key=lambda request: request.task.turn))
+        in_order = sorted(requests, key=lambda request: request.task.turn)
+        _persistently(connection, in_order, hurrying)
     except Exception as error:  # noqa: BLE001 (whoever asked is told)
         for request in requests:
             request.outcome = translated(error)
@@ -184,16 +196,18 @@ def commit(
             announce(_wakes(requests))
 
 
-def _persistently(connection: Connection, requests: Sequence[Request[Task]]) -> None:
+def _persistently(
+    connection: Connection, requests: Sequence[Request[Task]], hurrying: Hurrying
+) -> None:
     for _ in range(_MOST_TIMES - 1):
         try:
-            return _once(connection, requests)
+            return _once(connection, requests, hurrying)
         except Undone:
             continue
-    return _once(connection, requests)
+    return _once(connection, requests, hurrying)
 
 
-def _once(connection: Connection, requests: Sequence[Request[Task]]) -> None:
+def _once(connection: Connection, requests: Sequence[Request[Task]], hurrying: Hurrying) -> None:
     for request in requests:
         request.outcome = None
     try:
@@ -201,7 +215,7 @@ def _once(connection: Connection, requests: Sequence[Request[Task]]) -> None:
     except Exception as error:
         if is_trouble(error):
             raise
-        _apart(connection, requests)
+        _apart(connection, requests, hurrying)
 
 
 def _is_pointless(request: Request[Task]) -> bool:
@@ -223,11 +237,16 @@ def _together(connection: Connection, requests: Sequence[Request[Task]]) -> None
                 request.outcome = request.task.run(connection)
 
 
-def _apart(connection: Connection, requests: Sequence[Request[Task]]) -> None:
-    with _transaction(connection):
+def _apart(connection: Connection, requests: Sequence[Request[Task]], hurrying: Hurrying) -> None:
+    """Do each by itself; but when much is locked, all may be, and nothing more is waited for."""
+    locked = 0
+    with _transaction(connection), hurrying(connection):
         for request in requests:
-            if not _is_pointless(request):
+            if locked == _MOST_LOCKED:
+                request.outcome = Locked()
+            elif not _is_pointless(request):
                 request.outcome = _alone(connection, request.task)
+                locked += isinstance(request.outcome, Locked)
 
 
 def _alone(connection: Connection, task: Task) -> object:

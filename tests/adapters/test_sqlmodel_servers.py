@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable
-from contextlib import suppress
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 from support.databases import directly
-from support.sqlmodel_stores import ADDRESS, BODY, SUBJECT, email, opened, run
+from support.sqlmodel_stores import ADDRESS, BODY, SUBJECT, email, on_every, opened, run
 
-from pinguin_adapters.sqlmodel_store import UnreadableNotification, mysql, postgresql
+from pinguin_adapters.sqlmodel_store import UnreadableNotification
+from pinguin_adapters.sqlmodel_store.outbox import enqueue
 from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_core import (
     Channel,
     DuplicateNotification,
     Email,
     EmailAddress,
+    IdempotencyKey,
     InvalidValue,
     Notification,
     NotificationId,
@@ -31,6 +33,7 @@ from pinguin_core import (
 from pinguin_core.testing.fakes import NOON
 
 LEASE = timedelta(minutes=1)
+LOCKED = "the database is locked by another process"
 DAMAGES = [
     "state = 'thinking'",
     "recipient = 'nobody'",
@@ -186,24 +189,75 @@ def test_what_another_has_locked_is_left_out_of_a_claim(server_url: str) -> None
     run(scenario())
 
 
-def test_what_stays_locked_is_unavailable_and_then_works_again(
-    server_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgresql, "_SETTINGS", "SET lock_timeout = 50")
-    monkeypatch.setattr(mysql, "_SETTINGS", ["SET SESSION innodb_lock_wait_timeout = 0"])
-
+def test_what_stays_locked_is_unavailable_and_then_works_again(server_url: str) -> None:
     async def scenario() -> None:
         async with opened(server_url) as store:
             await store.add(email())
             with directly(server_url) as other:
                 other.exec_driver_sql("BEGIN")
                 other.exec_driver_sql(f"SELECT 1 FROM {TABLE.name} FOR UPDATE")
-                with pytest.raises(StoreUnavailable, match="locked by another process"):
+                with pytest.raises(StoreUnavailable, match=LOCKED):
                     await store.save(email().cancel(NOON))
                 other.exec_driver_sql("COMMIT")
             await store.save(email().cancel(NOON))
 
     run(scenario())
+
+
+def test_what_stays_locked_fails_alone(server_url: str) -> None:
+    """A row that somebody has locked, and a key in an application's open transaction."""
+    key = IdempotencyKey("order-7")
+
+    async def scenario() -> list[object]:
+        async with opened(server_url) as store:
+            await gathered(*(store.add(email(f"notif-{n}")) for n in range(2)))
+            with directly(server_url) as other, transaction(server_url) as application:
+                enqueue(application, email().message, idempotency_key=key)
+                other.exec_driver_sql("BEGIN")
+                other.exec_driver_sql(f"SELECT 1 FROM {TABLE.name} WHERE id='notif-1' FOR UPDATE")
+                return await gathered(
+                    store.add(email("notif-new-1")),
+                    store.add(replace(email("notif-keyed"), idempotency_key=key)),
+                    store.add(email("notif-new-2")),
+                    store.save(email("notif-0").cancel(NOON)),
+                    store.save(email("notif-1").cancel(NOON)),
+                    store.claim_due(Channel.SMS, NOON, LEASE, 5),
+                )
+
+    *writes, claimed = run(scenario())
+    assert [each is None or str(each) for each in writes] == [True, LOCKED, True, True, LOCKED]
+    assert all(isinstance(each, StoreUnavailable) for each in writes if each is not None)
+    assert claimed == []
+
+
+def test_a_table_that_stays_locked_is_not_waited_for_once_for_each_of_a_batch(
+    postgresql_url: str,
+) -> None:
+    waits: list[object] = []
+
+    async def scenario() -> None:
+        async with opened(postgresql_url) as store:
+            with directly(postgresql_url) as other:
+                other.exec_driver_sql("BEGIN")
+                other.exec_driver_sql(f"LOCK TABLE {TABLE.name} IN SHARE MODE")
+                with on_every("handle_error", waits.append):
+                    outcomes = await gathered(*(store.add(email(f"notif-{n}")) for n in range(99)))
+                other.exec_driver_sql("COMMIT")
+            assert {str(each) for each in outcomes} == {LOCKED}
+            await store.add(email("notif-1"))
+
+    run(scenario())
+    assert len(waits) == 11, "once for all, and for ten of them"
+
+
+@contextmanager
+def transaction(url: str) -> Iterator[sa.Connection]:
+    """What an application does in one, and rolls back in the end."""
+    with directly(url) as connection:
+        connection.execution_options(isolation_level="READ COMMITTED")
+        with connection.begin() as undone:
+            yield connection
+            undone.rollback()
 
 
 def test_a_deadlock_is_nobodys_problem(server_url: str) -> None:
