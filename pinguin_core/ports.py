@@ -60,11 +60,15 @@ class NotificationRepository(Protocol):
     ) -> Sequence[Notification]:
         """Claim notifications of a channel whose `wake_at` is not after `now`, earliest first.
 
+        Those of one moment come in the order of their ids, which `TimeSortedIds` makes that of
+        acceptance: what a limit holds is due at the same moment as all that came since. How ids of
+        other kinds compare is the store's affair, where they differ in more than a number.
+
         `Notification.claim` says what becomes of each; two callers never get the same one. To take
         one from a dead worker is two steps, so compare with the version that was read.
 
         Returns:
-            At most `limit` claimed notifications, in the order of their former `wake_at`.
+            At most `limit` claimed notifications, in that order.
         """
         ...
 

@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS notification (
     id TEXT PRIMARY KEY, key TEXT UNIQUE, channel TEXT, version INTEGER, wake_at INTEGER,
     fields TEXT
 );
-CREATE INDEX IF NOT EXISTS due ON notification (channel, wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS due ON notification (channel, wake_at, id) WHERE wake_at IS NOT NULL;
 """
 SELECT = "SELECT fields FROM notification"
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -72,7 +72,7 @@ class Sqlite3Repository:
     async def claim_due(
         self, channel: Channel, now: datetime, lease: timedelta, limit: int
     ) -> Sequence[Notification]:
-        ask = f"{SELECT} WHERE channel = ? AND wake_at <= ? ORDER BY wake_at LIMIT ?"
+        ask = f"{SELECT} WHERE channel = ? AND wake_at <= ? ORDER BY wake_at, id LIMIT ?"
         with self._transaction():
             rows = self._connection.execute(ask, (channel.value, to_number(now), limit))
             due = [json.loads(text, object_hook=made) for (text,) in rows]

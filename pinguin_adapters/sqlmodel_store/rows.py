@@ -55,9 +55,10 @@ class NotificationRow(_Base, table=True):
     __tablename__ = "pinguin_notification"
     __table_args__ = (
         sa.Index(
-            "pinguin_notification_wake",
+            "pinguin_notification_due",
             "channel",
             "wake_at",
+            "id",
             sqlite_where=sa.text("wake_at IS NOT NULL"),
             postgresql_where=sa.text("wake_at IS NOT NULL"),
         ),

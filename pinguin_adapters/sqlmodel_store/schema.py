@@ -14,7 +14,7 @@ from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_adapters.sqlmodel_store.tables import require_fit
 from pinguin_core.errors import StoreUnavailable
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The version that this code reads and writes: the newest in `migrations/versions`."""
 
 VERSION_TABLE: Final = "pinguin_schema_version"

@@ -38,11 +38,12 @@ KEYED: Final = sa.select(TABLE.c.id).where(TABLE.c.idempotency_key == sa.bindpar
 DUE: Final = (
     sa.select(TABLE)
     .where(_IS_DUE)
-    .order_by(TABLE.c.wake_at)
+    .order_by(TABLE.c.wake_at, TABLE.c.id)
     .limit(sa.bindparam("limit", type_=sa.Integer))
     .with_for_update(skip_locked=True)
 )
-"""At most `limit` notifications of a `channel` that are due `now`, earliest first.
+"""At most `limit` notifications of a `channel` that are due `now`, earliest first, and those of one
+moment by their ids.
 
 They are locked, and those that others have locked are left out; SQLite, of which a transaction has
 the only lock anyway, is not asked for either.

@@ -65,7 +65,7 @@ class MemoryRepository:
     ) -> Sequence[Notification]:
         """See `NotificationRepository.claim_due`."""
         due = [wait for wait in self._waiting(channel) if wait.moment <= now]
-        due.sort(key=lambda wait: wait.moment)
+        due.sort(key=lambda wait: (wait.moment, wait.notification.id))
         claimed = [wait.notification.claim(now, lease) for wait in due[:limit]]
         self._stored.update((notification.id, notification) for notification in claimed)
         return claimed

@@ -30,10 +30,10 @@ async def make(path: Path) -> None:
 
 
 BY_ID = "SEARCH pinguin_notification USING INDEX sqlite_autoindex_pinguin_notification_1 (id=?)"
-BY_TIME = "SEARCH pinguin_notification USING INDEX pinguin_notification_wake"
+BY_TIME = "SEARCH pinguin_notification USING INDEX pinguin_notification_due"
 BY_CLAIM = "SEARCH pinguin_notification USING INDEX pinguin_notification_claim"
 BY_END = "SEARCH pinguin_notification USING INDEX pinguin_notification_sms"
-COVERED = "SEARCH pinguin_notification USING COVERING INDEX pinguin_notification_wake"
+COVERED = "SEARCH pinguin_notification USING COVERING INDEX pinguin_notification_due"
 
 
 def plan(path: Path, sql: str) -> str:
@@ -56,7 +56,7 @@ def text(statement: ClauseElement, path: Path) -> str:
         ),
         (
             DUE_IDS,
-            f"{BY_TIME} (channel=? AND wake_at<?)",
+            f"{COVERED} (channel=? AND wake_at<?)",
         ),
         (
             NEXT_WAKE,

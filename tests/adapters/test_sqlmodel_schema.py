@@ -99,7 +99,7 @@ async def open_until_step(url: str, step: int) -> bool:
 
     def note(*execution: Any) -> None:
         nonlocal left
-        left -= execution[2].lstrip().startswith(("CREATE", "ALTER"))
+        left -= execution[2].lstrip().startswith(("CREATE", "ALTER", "DROP"))
         if not left:
             raise Killed
 

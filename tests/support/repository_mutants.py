@@ -260,7 +260,7 @@ class Picky(Mutant):
         return it.channel is channel and it.wake_at is not None and it.wake_at <= now
 
     def order(self, due: list[Notification]) -> list[Notification]:
-        return sorted(due, key=lambda each: each.wake_at or FAR)
+        return sorted(due, key=lambda each: (each.wake_at or FAR, each.id))
 
     def limit(self, limit: int) -> int:
         return limit
@@ -285,6 +285,11 @@ class ClaimsATickEarly(Picky):
 class ClaimsInOrderOfArrival(Picky):
     def order(self, due: list[Notification]) -> list[Notification]:
         return due
+
+
+class ClaimsAnyOfOneMoment(Picky):
+    def order(self, due: list[Notification]) -> list[Notification]:
+        return sorted(due, key=lambda each: each.wake_at or FAR)
 
 
 class ClaimsTheLatestFirst(Picky):
@@ -621,6 +626,10 @@ REPOSITORY_MUTANTS: Final[dict[str, tuple[type[Mutant], list[str]]]] = {
     "claims in order of arrival": (
         ClaimsInOrderOfArrival,
         ["the_earliest_is_claimed_first", _CLAIMED],
+    ),
+    "claims any of those of one moment": (
+        ClaimsAnyOfOneMoment,
+        ["of_one_moment_the_first_id_is_claimed_first"],
     ),
     "claims the latest first": (ClaimsTheLatestFirst, ["the_earliest_is_claimed_first"]),
     "the limit is ignored": (IgnoresTheLimit, ["no_more_are_claimed_than_asked_for", _CLAIMED]),

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
+from typing import TypeAlias
 
 from pinguin_core import Channel, Notification
 from pinguin_core.testing.fakes import MemoryRepository
+
+_Wake: TypeAlias = tuple[datetime, str, int, Notification]
 
 
 class SortedRepository(MemoryRepository):
@@ -19,16 +22,15 @@ class SortedRepository(MemoryRepository):
 
     def __init__(self) -> None:
         super().__init__()
-        self._wakes: dict[Channel, list[tuple[datetime, int, Notification]]] = {
-            channel: [] for channel in Channel
-        }
+        self._wakes: dict[Channel, list[_Wake]] = {channel: [] for channel in Channel}
         self._numbers = count()
 
     def keep(self, notification: Notification) -> None:
         """Keep a version, whatever was kept before."""
         self._stored[notification.id] = notification
         if notification.wake_at is not None:
-            wake = (notification.wake_at, next(self._numbers), notification)
+            name, number = str(notification.id), next(self._numbers)
+            wake = (notification.wake_at, name, number, notification)
             heappush(self._wakes[notification.channel], wake)
 
     async def add(self, notification: Notification) -> None:
@@ -44,7 +46,7 @@ class SortedRepository(MemoryRepository):
     ) -> Sequence[Notification]:
         claimed: list[Notification] = []
         while (first := self._first(channel)) is not None and len(claimed) < limit:
-            moment, _, notification = first
+            moment, _, _, notification = first
             if moment > now:
                 break
             claimed.append(notification.claim(now, lease))
@@ -56,8 +58,8 @@ class SortedRepository(MemoryRepository):
         first = self._first(channel)
         return None if first is None else first[0]
 
-    def _first(self, channel: Channel) -> tuple[datetime, int, Notification] | None:
+    def _first(self, channel: Channel) -> _Wake | None:
         wakes = self._wakes[channel]
-        while wakes and self._stored[wakes[0][2].id] is not wakes[0][2]:
+        while wakes and self._stored[wakes[0][-1].id] is not wakes[0][-1]:
             heappop(wakes)
         return wakes[0] if wakes else None

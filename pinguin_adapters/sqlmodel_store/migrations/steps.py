@@ -1,4 +1,4 @@
-"""What migrations are made of: each step makes what is missing, and leaves what is there.
+"""What migrations are made of: each step does what is left to do, and nothing twice.
 
 MariaDB and MySQL commit each step by itself. Whoever was killed between two of them has left the
 first ones, of which the version says nothing yet.
@@ -29,6 +29,12 @@ def create_index(name: str, table: str, columns: Sequence[str], **options: Any) 
     """Make an index, unless the table has one of that name."""
     if name not in {each["name"] for each in _there().get_indexes(table)}:
         op.create_index(name, table, columns, **options)
+
+
+def drop_index(name: str, table: str) -> None:
+    """Remove an index, if the table has one of that name."""
+    if name in {each["name"] for each in _there().get_indexes(table)}:
+        op.drop_index(name, table)
 
 
 def _there() -> sa.Inspector:

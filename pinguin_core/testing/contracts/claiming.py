@@ -79,6 +79,20 @@ class Claiming(StorageContract):
         assert _names(await _claim(store, NOON + 3 * HOUR)) == ["d", "b", "c", "a"]
 
     @with_store
+    async def test_of_one_moment_the_first_id_is_claimed_first(
+        self, store: NotificationRepository
+    ) -> None:
+        """However often it was held until then, while others came."""
+        for name in ("c", "a"):
+            await store.add(queued(name))
+        for claimed in await _claim(store, NOON):
+            await store.save(claimed.hold("a limit is reached", NOON, NOON + HOUR))
+        for name in ("d", "b"):
+            await store.add(queued(name, due_at=NOON + HOUR))
+        assert _names(await _claim(store, NOON + HOUR, limit=3)) == ["a", "b", "c"]
+        assert _names(await _claim(store, NOON + HOUR, limit=3)) == ["d"]
+
+    @with_store
     async def test_no_more_are_claimed_than_asked_for(self, store: NotificationRepository) -> None:
         five = [queued(f"notif-{number}", due_at=NOON + number * TICK) for number in range(5)]
         for notification in five:

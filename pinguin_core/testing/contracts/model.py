@@ -125,15 +125,15 @@ class RepositoryMachine(RuleBasedStateMachine):
 
     @rule(like=known, limit=st.integers(1, 3))
     def claim(self, like: NotificationId, limit: int) -> None:
-        """Claim what is due; the store chooses among those due at the same moment."""
+        """Claim what is due."""
         channel = self.model[like].channel
         claimed = self.run(self.store.claim_due(channel, self.now, LEASE, limit))
-        moments = sorted(
-            each.wake_at
-            for each in self.model.values()
+        due = sorted(
+            (each.wake_at, name)
+            for name, each in self.model.items()
             if each.channel is channel and each.wake_at is not None and each.wake_at <= self.now
         )
-        assert moments[:limit] == [self.model[each.id].wake_at for each in claimed]
+        assert [name for _, name in due[:limit]] == [each.id for each in claimed]
         for notification in claimed:
             expected = self.model[notification.id].claim(self.now, LEASE)
             assert expected == notification
