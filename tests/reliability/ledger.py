@@ -125,6 +125,8 @@ def _about_requests(
         if len(ids) > 1:
             yield f"{recipient} was answered with several ids: {sorted(ids)}"
         yield from (f"{name} was answered and is lost" for name in ids if name not in by_id)
+        if not rows.get(recipient):
+            yield f"{recipient} was answered, and is not stored"
     for recipient, count in rows.items():
         if count > 1:
             yield f"{recipient} was asked for once, and there are {count} notifications"

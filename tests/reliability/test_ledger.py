@@ -101,6 +101,12 @@ def another_loss(story: Story) -> None:
     story.ledger.lost_replies[TO].append(8.5)
 
 
+def another_id(story: Story) -> None:
+    """Answer a request with the id of another one, and store only that."""
+    story.ledger.asked.add("r2@example.com")
+    story.ledger.answers["r2@example.com"] = {"notif-1"}
+
+
 def another_kill(story: Story) -> None:
     story.ledger.kills[:] = [Moment(11.5, 11.6)]
 
@@ -119,6 +125,7 @@ def another_kill(story: Story) -> None:
         (another_copy, "has 3 copies, and 1 attempts that explain another"),
         (another_name, "has copies under another name"),
         (nobody_knows_why, "and is not stored"),
+        (another_id, "r2@example.com was answered, and is not stored"),
         (another_row, "was asked for once, and there are 2"),
         (another_kill, "has doubtful attempts that nothing explains"),
         (another_loss, "has doubtful attempts that nothing explains"),
