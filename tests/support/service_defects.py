@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
 from enum import Enum
 from itertools import count
 from typing import Any, Final
@@ -16,6 +17,7 @@ from unittest.mock import patch
 from pinguin_adapters.smtp_sender import SmtpSender
 from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
 from pinguin_core import (
+    Channel,
     Email,
     Message,
     Notification,
@@ -26,6 +28,7 @@ from pinguin_core import (
 )
 
 _add = SqlModelNotificationRepository.add
+_claim = SqlModelNotificationRepository.claim_due
 _save = SqlModelNotificationRepository.save
 _send = SmtpSender.send
 _accept = NotificationService.send
@@ -77,6 +80,18 @@ async def sends_some_twice(
     return await _send(sender, message, id=id, **more)
 
 
+async def releases_early(
+    store: SqlModelNotificationRepository, channel: Channel, now: datetime, *more: Any
+) -> Sequence[Notification]:
+    return await _claim(store, channel, now + timedelta(milliseconds=100), *more)
+
+
+async def releases_late(
+    store: SqlModelNotificationRepository, channel: Channel, now: datetime, *more: Any
+) -> Sequence[Notification]:
+    return await _claim(store, channel, now - timedelta(seconds=1.5), *more)
+
+
 def exits_at_once(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
     """Takes the place of what begins a clean stop when a signal comes."""
     loop.add_signal_handler(signal.SIGTERM, os._exit, 0)
@@ -108,6 +123,8 @@ class Defect(Enum):
     MARKS_NO_DUPLICATES = (f"{_STORE}.save", marks_no_duplicates)
     NAMES_EACH_ATTEMPT_ANEW = (f"{_SENDER}.send", names_each_attempt_anew)
     SENDS_SOME_TWICE = (f"{_SENDER}.send", sends_some_twice)
+    RELEASES_EARLY = (f"{_STORE}.claim_due", releases_early)
+    RELEASES_LATE = (f"{_STORE}.claim_due", releases_late)
     EXITS_AT_ONCE = ("pinguin_cli.process._stop_on_signals", exits_at_once)
     WAITS_FOR_THE_PROVIDER = ("pinguin_core.service.NotificationService.send", sends_and_waits)
 
