@@ -13,6 +13,7 @@ from typing import Final, cast
 import aiosmtplib
 from aiohappyeyeballs import start_connection
 
+from pinguin_adapters.resolver import Resolver
 from pinguin_adapters.smtp_sender.dialogue import Dialogue, take_over
 from pinguin_adapters.smtp_sender.login import log_in
 from pinguin_adapters.smtp_sender.offers import Offers
@@ -40,6 +41,7 @@ class Connector:
         self._timeout = timeout.total_seconds()
         self._relay = relay
         self._our_name = our_name
+        self._resolver = Resolver()
         self._context: ssl.SSLContext | None = None
 
     async def open(self, progress: Progress) -> Dialogue:
@@ -76,9 +78,7 @@ class Connector:
     async def _reach(self) -> socket.socket:
         """Connect to the relay; if it has several addresses, to one that answers."""
         async with asyncio.timeout(self._timeout):
-            addresses = await asyncio.get_running_loop().getaddrinfo(
-                self._relay.host, self._relay.port, type=socket.SOCK_STREAM
-            )
+            addresses = await self._resolver.look_up(self._relay.host, self._relay.port)
             return await start_connection(addresses, happy_eyeballs_delay=_HEAD_START)
 
     async def _greet(self, client: aiosmtplib.SMTP, progress: Progress) -> None:

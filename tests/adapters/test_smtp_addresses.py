@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
@@ -16,32 +16,29 @@ from support.scripted_smtp import ScriptedSmtp
 from pinguin_core import TransientDeliveryError
 
 
-class _Resolving(asyncio.SelectorEventLoop):
-    """A loop that knows one name, of a relay with two addresses."""
+@pytest.fixture
+def ports(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The ports to which the name of a relay leads."""
+    found: list[int] = []
+    resolve = socket.getaddrinfo
 
-    ports: tuple[int, int]
-
-    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> list[Any]:
+    def look_up(host: Any, *args: Any, **options: Any) -> list[Any]:
         if host != "relay.test":
-            return await super().getaddrinfo(host, port, **options)
+            return resolve(host, *args, **options)
         tcp = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
-        return [(*tcp, ("127.0.0.1", each)) for each in self.ports]
+        return [(*tcp, ("127.0.0.1", each)) for each in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return found
 
 
-async def delivered(first: int | None, second: int | None, **options: Any) -> int:
+async def delivered(ports: list[int], first: int | None, second: int | None, **options: Any) -> int:
     """Deliver to a relay of which one address, given as None, is that of a server that lives."""
     async with ScriptedSmtp() as server:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, _Resolving)
-        loop.ports = (first or server.port, second or server.port)
+        ports[:] = (first or server.port, second or server.port)
         async with asyncio.timeout(60), sender_to(server, host="relay.test", **options) as sender:
             await send(sender)
         return len(server.messages)
-
-
-def run(test: Coroutine[Any, Any, int]) -> int:
-    with asyncio.Runner(loop_factory=_Resolving) as runner:
-        return runner.run(test)
 
 
 @pytest.fixture
@@ -64,22 +61,30 @@ def dead_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_an_address_that_does_not_answer_does_not_hide_the_other(dead_port: int) -> None:
-    assert run(delivered(dead_port, None)) == 1
-    assert run(delivered(None, dead_port)) == 1
+def test_an_address_that_does_not_answer_does_not_hide_the_other(
+    ports: list[int], dead_port: int
+) -> None:
+    assert asyncio.run(delivered(ports, dead_port, None)) == 1
+    assert asyncio.run(delivered(ports, None, dead_port)) == 1
 
 
-def test_an_address_that_refuses_does_not_hide_the_other(closed_port: int) -> None:
-    assert run(delivered(closed_port, None)) == 1
+def test_an_address_that_refuses_does_not_hide_the_other(
+    ports: list[int], closed_port: int
+) -> None:
+    assert asyncio.run(delivered(ports, closed_port, None)) == 1
 
 
-def test_if_no_address_can_be_reached_it_is_said_why(closed_port: int) -> None:
+def test_if_no_address_can_be_reached_it_is_said_why(ports: list[int], closed_port: int) -> None:
     with pytest.raises(TransientDeliveryError) as caught:
-        run(delivered(closed_port, closed_port))
+        asyncio.run(delivered(ports, closed_port, closed_port))
     assert caught.value.reason == "SMTP connect: Connection refused"
 
 
-def test_if_no_address_answers_the_time_to_connect_runs_out(dead_port: int) -> None:
+def test_if_no_address_answers_the_time_to_connect_runs_out(
+    ports: list[int], dead_port: int
+) -> None:
     with pytest.raises(TransientDeliveryError) as caught:
-        run(delivered(dead_port, dead_port, connect_timeout=timedelta(milliseconds=10)))
+        asyncio.run(
+            delivered(ports, dead_port, dead_port, connect_timeout=timedelta(milliseconds=10))
+        )
     assert caught.value.reason == "SMTP connect: timed out"
