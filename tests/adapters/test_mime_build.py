@@ -144,6 +144,8 @@ def test_the_transfer_encoding_is_true(body: str) -> None:
         ("Hello", "7bit"),
         ("a" * 998, "7bit"),
         ("a" * 999, "quoted-printable"),
+        ("a\n" * 3000 + "a" * 998 + "\n" + "a" * 998, "7bit"),
+        ("a\n" * 3000 + "a" * 999 + "\n" + "a" * 998, "quoted-printable"),
         ("Short\n" + "a" * 999 + "\nshort", "quoted-printable"),
         ("The café is open.", "quoted-printable"),
         ("\x1b[2J wipes a terminal", "quoted-printable"),
