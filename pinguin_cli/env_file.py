@@ -66,5 +66,5 @@ def unreadable(error: OSError | UnicodeDecodeError) -> str:
 def _unknown(name: str, known: Collection[str]) -> Iterator[str]:
     if setting := names.meant(name, known):
         yield f"{name}: is not a setting; did you mean {setting}?"
-    elif name.upper().startswith(names.PREFIXES):
+    elif names.looks_like_one(name):
         yield f"{name}: is not a setting of Pinguin; remove it from {FILE} or correct its name"

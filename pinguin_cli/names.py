@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
+from pinguin_cli import service_links
+
 PREFIXES: Final = (
     "DATABASE_",
     "EMAIL_",
@@ -17,6 +19,9 @@ PREFIXES: Final = (
     "TWILIO_",
 )
 """How the names of settings begin that belong together."""
+
+_SHARED: Final = "GRPC_"
+"""Of these, how the names of another library's own variables begin, which are none of ours."""
 
 _OURS: Final = "PINGUIN_"
 _ALIKE: Final = 0.8  # lets MAX_RETRY pass for MAX_RETRIES, and MAX_CONNECTIONS be another's
@@ -39,6 +44,12 @@ def meant(name: str, settings: Collection[str]) -> str | None:
         cutoff=_ALIKE_AFTER_PREFIX if prefix else _ALIKE,
     )
     return prefix + alike[0] if alike else None
+
+
+def looks_like_one(name: str) -> bool:
+    """Tell whether a name begins as only the names of settings do."""
+    upper = name.upper()
+    return upper.startswith(PREFIXES) and not upper.startswith(_SHARED)
 
 
 def misspelt(
@@ -65,9 +76,13 @@ def strangers(environment: Mapping[str, str], known: Collection[str]) -> list[st
     return [
         name
         for name in _unknown(environment, known)
-        if name.upper().startswith(PREFIXES) or meant(name, known) is not None
+        if looks_like_one(name) or meant(name, known) is not None
     ]
 
 
 def _unknown(environment: Mapping[str, str], known: Collection[str]) -> list[str]:
-    return sorted(name for name, value in environment.items() if value and name not in known)
+    return sorted(
+        name
+        for name, value in environment.items()
+        if value and name not in known and not service_links.is_link(name, value)
+    )

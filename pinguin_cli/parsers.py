@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from pinguin_cli import service_links
 from pinguin_core import EmailAddress, InvalidValue, PhoneNumber, SmsRules
 
 _FLAGS: Final = {
@@ -95,6 +96,13 @@ def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def port(text: str) -> int:
+    """Read a port to connect to."""
+    if service_links.is_address(text):
+        raise ValueError(f"must be a whole number from 1 to 65535; {service_links.REMEDY}")
+    return whole_number(1, 65535)(text)
 
 
 def seconds(highest: int) -> Callable[[str], timedelta]:

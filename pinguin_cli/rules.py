@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from pinguin_cli import parsers
+from pinguin_cli import parsers, service_links
 
 Given = Mapping[str, str]
 """Settings by name; those that were not set or are empty are absent."""
@@ -95,7 +95,11 @@ def password_stays_secret(relay: str) -> Rule:
 
 def fallback_has_a_host(given: Given) -> Iterable[str]:
     """Nobody counts on a second relay of which only the rest is set."""
-    rest = sorted(name for name in given if name.startswith("SMTP_FALLBACK_"))
+    rest = sorted(
+        name
+        for name, value in given.items()
+        if name.startswith("SMTP_FALLBACK_") and not service_links.is_link(name, value)
+    )
     if rest and "SMTP_FALLBACK_HOST" not in given:
         yield f"SMTP_FALLBACK_HOST: is required, because {rest[0]} is set"
 

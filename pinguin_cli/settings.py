@@ -29,7 +29,7 @@ _Tokens = Annotated[tuple[SecretStr, ...], PlainValidator(parsers.tokens)]
 _Line = Annotated[str, PlainValidator(parsers.line)]
 _Secret = Annotated[SecretStr, PlainValidator(parsers.secret)]
 _Host = Annotated[str, PlainValidator(parsers.host)]
-_Port = Annotated[int, PlainValidator(parsers.whole_number(1, 65535))]
+_Port = Annotated[int, PlainValidator(parsers.port)]
 _SmtpTls = Annotated[str, PlainValidator(parsers.one_of("auto", "starttls", "implicit", "off"))]
 
 

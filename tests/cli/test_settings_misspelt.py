@@ -35,12 +35,25 @@ STRANGERS = (
     "DATABASE_USER",
     "EMAIL_HOST",
     "FROM_NAME",
-    "GRPC_TRACE",
-    "GRPC_VERBOSITY",
     "NOTIFICATION_URL",
     "SMS_FROM",
-    "SMTP_SERVICE_HOST",
     "TWILIO_API_KEY",
+)
+GRPCS_OWN = (
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "GRPC_DNS_RESOLVER",
+    "GRPC_ENABLE_FORK_SUPPORT",
+    "GRPC_EXPERIMENTS",
+    "GRPC_GO_LOG_SEVERITY_LEVEL",
+    "GRPC_NODE_VERBOSITY",
+    "GRPC_NOT_USE_SYSTEM_SSL_ROOTS",
+    "GRPC_POLL_STRATEGY",
+    "GRPC_PROXY_EXP",
+    "GRPC_SSL_CIPHER_SUITES",
+    "GRPC_SYSTEM_SSL_ROOTS_DIR",
+    "GRPC_TRACE",
+    "GRPC_VERBOSITY",
+    "GRPC_XDS_BOOTSTRAP",
 )
 OTHERS = ("APP_LOG_LEVEL", "MAX_CONNECTIONS", "PINGUIN_SEED", "TEST_DATABASE_URL")
 
@@ -95,3 +108,62 @@ def test_strangers_are_let_in_and_listed(set_environment: Environment) -> None:
     assert set(STRANGERS) <= set(listed)
     assert not set(OTHERS) & set(listed)
     assert listed == sorted(listed)
+
+
+def test_variables_of_grpc_are_nothing_to_speak_of(
+    set_environment: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("".join(f"{name}=x\n" for name in GRPCS_OWN))
+    set_environment({**GOOD, **dict.fromkeys(GRPCS_OWN, "x")})
+    ServerSettings.read()
+    ClientSettings.read()
+    assert not set(GRPCS_OWN) & set(settings.strangers())
+
+
+def service_links(service: str, port: int) -> dict[str, str]:
+    """What Kubernetes sets in each container for a Service with one port that has a name."""
+    address = f"tcp://10.0.0.1:{port}"
+    return {
+        f"{service}_SERVICE_HOST": "10.0.0.1",
+        f"{service}_SERVICE_PORT": str(port),
+        f"{service}_SERVICE_PORT_MAIN": str(port),
+        f"{service}_PORT": address,
+        f"{service}_PORT_{port}_TCP": address,
+        f"{service}_PORT_{port}_TCP_PROTO": "tcp",
+        f"{service}_PORT_{port}_TCP_PORT": str(port),
+        f"{service}_PORT_{port}_TCP_ADDR": "10.0.0.1",
+    }
+
+
+@pytest.mark.parametrize(
+    "service",
+    ["DATABASE", "FROM_EMAIL", "GRPC_SERVER", "PINGUIN", "PINGUIN_SMTP", "SMTP_RELAY", "TWILIO"],
+)
+def test_what_kubernetes_sets_for_a_service_is_nothing_to_speak_of(
+    set_environment: Environment, service: str
+) -> None:
+    links = service_links(service, 50051)
+    set_environment({**GOOD, **links})
+    ServerSettings.read()
+    ClientSettings.read()
+    assert not set(links) & set(settings.strangers())
+
+
+@pytest.mark.parametrize("service", ["SMTP", "SMTP_FALLBACK"])
+def test_where_kubernetes_sets_a_setting_the_way_out_is_told(
+    set_environment: Environment, service: str
+) -> None:
+    links = service_links(service, 25)
+    set_environment({**GOOD, **links})
+    with pytest.raises(SettingsError) as caught:
+        ServerSettings.read()
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{service}_PORT: must be a whole number from 1 to 65535; this is")
+    assert "Kubernetes Service" in problem
+    assert "enableServiceLinks: false" in problem
+    assert "10.0.0.1" not in problem
+    ClientSettings.read()
+
+    set_environment({f"{service}_PORT": "2525", "SMTP_FALLBACK_HOST": "b.example.com"})
+    ServerSettings.read()
+    assert not set(links) & set(settings.strangers())
