@@ -326,16 +326,23 @@ class Notification:
             case _:
                 raise self._cannot("expire")
 
-    def claim(self, now: datetime, lease: timedelta) -> Notification:
+    def claim(self, now: datetime, lease: timedelta, *, is_unheard: bool = False) -> Notification:
         """Do what is due: start it, after taking it from a dead worker if need be.
 
         This is what a store calls, under its lock, on each notification whose `wake_at` has come.
+
+        Args:
+            now: when it is claimed.
+            lease: how long the claim lasts.
+            is_unheard: its last claim was answered with an error, so that nobody began to send.
 
         Returns:
             The notification in state `Sending`; or `Failed`, if it has outlived too many workers.
         """
         if not isinstance(self.state, Sending):
             return self.start(now, lease)
+        if is_unheard:
+            return self.give_back(now).start(now, lease)
         expired = self.expire(now)
         return expired if expired.is_final else expired.start(now, lease)
 

@@ -37,6 +37,13 @@ class Undone(StoreUnavailable):
     """
 
 
+class Doubtful(StoreUnavailable):
+    """The connection was lost while a transaction was being committed: perhaps it was."""
+
+    def __init__(self, loss: Undone) -> None:
+        super().__init__(f"{loss} while it was storing, and may have stored")
+
+
 class Locked(StoreUnavailable):
     """Somebody else has locked for long what was to be written; nothing else is wrong."""
 

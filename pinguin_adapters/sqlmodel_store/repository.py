@@ -29,7 +29,7 @@ from pinguin_adapters.sqlmodel_store.signals import OnWake, Signals
 from pinguin_adapters.sqlmodel_store.statements import BEFORE, Bulk
 from pinguin_adapters.sqlmodel_store.tables import require_fit
 from pinguin_adapters.sqlmodel_store.worker import Worker
-from pinguin_adapters.sqlmodel_store.writer import Claim, Task, Write
+from pinguin_adapters.sqlmodel_store.writer import Claim, Task, Unheard, Write
 from pinguin_core.errors import (
     DuplicateNotification,
     PinguinError,
@@ -67,6 +67,7 @@ class SqlModelNotificationRepository:
         self._admission = Admission(kept_in.require_room)
         self._warnings = tuple(warnings)
         self._watch = watch
+        self._unheard = Unheard()
 
     @classmethod
     @asynccontextmanager
@@ -162,7 +163,8 @@ class SqlModelNotificationRepository:
                 claimed then; the damaged ones are not looked at again, the next call claims the
                 others.
         """
-        claim = Claim(self._statements.overwrite, channel, now, lease, limit, self._watch.name)
+        name = self._watch.name
+        claim = Claim(self._statements.overwrite, channel, now, lease, limit, name, self._unheard)
         return cast(Sequence[Notification], await self._writing.ask(claim))
 
     async def next_wake(self, channel: Channel) -> datetime | None:

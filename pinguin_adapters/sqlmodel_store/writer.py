@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from sqlalchemy.engine import Connection, Row
 
 from pinguin_adapters.sqlmodel_store.errors import (
+    Doubtful,
     Locked,
     Undone,
     UnreadableNotification,
@@ -34,9 +35,10 @@ from pinguin_adapters.sqlmodel_store.statements import (
     Values,
 )
 from pinguin_adapters.sqlmodel_store.worker import Request
-from pinguin_core.errors import InvalidTransition, PinguinError, StoreUnavailable
+from pinguin_core.errors import InvalidTransition, PinguinError
 from pinguin_core.message import Channel
-from pinguin_core.notification import Notification
+from pinguin_core.notification import Notification, Sending
+from pinguin_core.values import NotificationId
 
 
 class Write(NamedTuple):
@@ -62,12 +64,42 @@ class Write(NamedTuple):
         return None if self.bulk.run(connection, [self.values]) else self.refusal()
 
 
+_MOST_UNHEARD: Final = 1_000
+
+
+class Unheard:
+    """The newest of the claims that may have been committed although their callers got an error.
+
+    Nothing was sent of what they claimed. To take that for crashes would mark it as a possible
+    duplicate, and fail it after some. One instance serves all threads of a store.
+    """
+
+    def __init__(self) -> None:
+        self._starts: dict[NotificationId, tuple[int, datetime]] = {}
+
+    def note(self, claimed: object) -> None:
+        """Note what came of a claim, if it came so far."""
+        if isinstance(claimed, list):
+            kept = [*self._starts.items(), *((each.id, _start(each)) for each in claimed)]
+            self._starts = dict(kept[-_MOST_UNHEARD:])
+
+    def __contains__(self, due: Notification) -> bool:
+        """Tell whether it is still as such a claim left it."""
+        return isinstance(due.state, Sending) and self._starts.get(due.id) == _start(due)
+
+
+def _start(notification: Notification) -> tuple[int, datetime]:
+    """Return what tells one attempt from all others, also when its worker was taken for dead."""
+    return notification.attempts, notification.updated_at
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Claim what is due; see `NotificationRepository.claim_due`.
 
     Args:
         name: what the worker is called that claims, if its death would be noticed.
+        unheard: what the worker claimed without learning of it.
     """
 
     overwrite: Bulk
@@ -76,6 +108,7 @@ class Claim:
     lease: timedelta
     limit: int
     name: str | None
+    unheard: Unheard
 
     @property
     def turn(self) -> Turn:
@@ -95,7 +128,9 @@ class Claim:
             if unreadable := self._set_unreadable_aside(connection):
                 return unreadable[0]
             raise
-        claimed = [notification.claim(self.now, self.lease) for notification in due]
+        claimed = [
+            each.claim(self.now, self.lease, is_unheard=each in self.unheard) for each in due
+        ]
         rows = [
             self.overwrite.values(
                 to_row(after, None if after.is_final else self.name) | {BEFORE: before.version}
@@ -190,6 +225,8 @@ def commit(
         _persistently(connection, in_order, hurrying)
     except Exception as error:  # noqa: BLE001 (whoever asked is told)
         for request in requests:
+            if isinstance(error, Doubtful) and isinstance(request.task, Claim):
+                request.task.unheard.note(request.outcome)
             request.outcome = translated(error)
     else:
         if announce:
@@ -269,7 +306,7 @@ def _transaction(connection: Connection) -> Iterator[None]:
             is_ending = True
     except Undone as error:
         if is_ending:
-            raise StoreUnavailable(f"{error} while it was storing, and may have stored") from None
+            raise Doubtful(error) from None
         raise
 
 

@@ -23,6 +23,7 @@ from pinguin_core import (
     Channel,
     DuplicateNotification,
     InvalidValue,
+    Notification,
     NotificationId,
     StoreUnavailable,
 )
@@ -115,6 +116,43 @@ def test_a_claim_whose_connection_is_killed_is_done_again_with_its_batch(server_
     assert isinstance(refused, DuplicateNotification)
     assert isinstance(claimed, list)
     assert len(claimed) == 2
+
+
+def test_a_claim_whose_answer_was_lost_is_no_crash(server_url: str) -> None:
+    """The worker never learned of it, so nothing can have been sent."""
+    doomed, batches = iter([True, True]), iter([True])
+    later = NOON + 2 * LEASE
+
+    def lose_answer(connection: sa.Connection) -> None:
+        if next(doomed, False):
+            driver: Any = connection.connection.driver_connection
+            driver.commit()
+            driver.cursor().execute("SELECT 1")  # or psycopg would find nothing to commit
+            with directly(server_url) as killer:
+                end_session_of(connection, killer)
+
+    def kill(victim: sa.Connection, _cursor: object, statement: str, *_: object) -> None:
+        if "FOR UPDATE" in statement and next(batches, False):
+            with directly(server_url) as killer:
+                end_session_of(victim, killer)
+
+    async def scenario() -> tuple[Notification, Notification]:
+        async with opened(server_url) as store:
+            await store.add(email("notif-1"))
+            with on_every("commit", lose_answer):
+                for now in (NOON, later):
+                    with pytest.raises(StoreUnavailable, match="may have stored"):
+                        await store.claim_due(Channel.EMAIL, now, LEASE, 5)
+            with on_every("before_cursor_execute", kill):
+                (ours,) = await store.claim_due(Channel.EMAIL, NOON + 4 * LEASE, LEASE, 5)
+            async with opened(server_url) as other:
+                (theirs,) = await other.claim_due(Channel.EMAIL, NOON + 6 * LEASE, LEASE, 5)
+            return ours, theirs
+
+    ours, theirs = run(scenario())
+    assert (ours.attempts, ours.crashes, ours.history) == (1, 0, ())
+    assert not ours.possible_duplicate
+    assert (theirs.attempts, theirs.crashes) == (2, 1), "who began to send and died did crash"
 
 
 def end_session_of(victim: sa.Connection, killer: sa.Connection) -> None:

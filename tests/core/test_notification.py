@@ -293,6 +293,12 @@ def test_it_fails_when_it_has_outlived_too_many_workers() -> None:
     assert (it.crashes, it.retries, it.attempts) == (MAX_CRASHES, 0, MAX_CRASHES)
 
 
+def test_a_claim_that_nobody_heard_of_was_no_attempt() -> None:
+    it = sending().claim(NOON + LEASE, LEASE, is_unheard=True)
+    assert it.state == Sending(NOON + 2 * LEASE)
+    assert (it.attempts, it.crashes, it.possible_duplicate, it.history) == (1, 0, False, ())
+
+
 def test_crashes_use_up_no_retries() -> None:
     it = sending().claim(NOON + LEASE, LEASE).fail(BUSY, LATER, SOON)
     assert (it.retries, it.crashes, it.attempts) == (1, 1, 2)
