@@ -26,4 +26,8 @@ class TwilioAccount:
     def messages_url(self) -> str:
         """Where messages are posted to (https://www.twilio.com/docs/messaging/api)."""
         sid = quote(self.sid, safe="")
-        return f"{self.base_url.rstrip('/')}/2010-04-01/Accounts/{sid}/Messages.json"
+        return self.url_of(f"/2010-04-01/Accounts/{sid}/Messages.json")
+
+    def url_of(self, path: str) -> str:
+        """Where a path of the API is, which begins with a slash."""
+        return f"{self.base_url.rstrip('/')}{path}"

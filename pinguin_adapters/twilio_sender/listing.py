@@ -11,15 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final, TypeGuard
 
 from pinguin_adapters.twilio_sender.replies import Reply, sid_in
 from pinguin_core.history import Attempt
 from pinguin_core.message import Sms
 from pinguin_core.values import PhoneNumber
 
-LONGEST_LIST: Final = 16 * 1024 * 1024
-"""Bytes of a list that are read: more than a thousand of the longest messages need."""
+LONGEST_PAGE: Final = 16 * 1024 * 1024
+"""Bytes of a page that are read: more than a thousand of the longest messages need."""
+
+MOST_PAGES: Final = 20
+"""How many pages of the list are read."""
 
 EARLY: Final = timedelta(seconds=2)
 """By how much a message may seem older than the attempt that made it: both Twilio's times, that of
@@ -46,8 +49,21 @@ class Listed:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a page of the list says of a message.
+
+    Attributes:
+        found: what can be that message.
+        rest: the path of the next page; None if there is none, or no younger message can be there.
+    """
+
+    found: Sequence[Listed]
+    rest: str | None
+
+
 def filters_for(sms: Sms, from_number: PhoneNumber) -> Mapping[str, str]:
-    """Ask for the newest thousand messages, as many as there are in a page, to the recipient.
+    """Ask for the messages to the recipient, a thousand in a page: Twilio has no larger ones.
 
     Not by DateSent: that is empty until Twilio has passed a message on, so a message that waits at
     Twilio might be left out, and be sent again.
@@ -55,27 +71,30 @@ def filters_for(sms: Sms, from_number: PhoneNumber) -> Mapping[str, str]:
     return {"To": sms.to.value, "From": from_number.value, "PageSize": "1000"}
 
 
-def left_by(
+def page_in(
     sms: Sms, from_number: PhoneNumber, doubts: Sequence[Attempt], reply: Reply, now: datetime
-) -> Sequence[Listed] | None:
-    """Return the listed messages that can be this one, the oldest first.
+) -> Page | None:
+    """Read which of the listed messages can be this one, and where the list goes on.
 
     That is: same sender, recipient and text, and made while one of the attempts was under way, or
-    soon after it.
+    soon after it. The newest are listed first, so after a page on which all are older than the
+    first of the attempts there are no more.
 
     Args:
         sms: what was to be sent, and to whom.
         from_number: from which number.
-        doubts: the attempts.
-        reply: the list.
+        doubts: the attempts, oldest first.
+        reply: the page.
         now: when it came, by the clock that timed the attempts.
 
     Returns:
-        None if the reply holds no list that can be read.
+        None if the reply holds no page that can be read.
     """
-    entries = _entries(reply.body)
-    if entries is None:
+    page = _fields(reply.body)
+    entries, rest = page.get("messages"), page.get("next_page_uri") or None
+    if not isinstance(entries, list) or not (rest is None or _is_path(rest)):
         return None
+    entries = [entry for entry in entries if isinstance(entry, dict)]
     behind = (_moment(reply.date) or now) - now
     wanted = (sms.to.value, from_number.value)
     texts = {_text(sms.body), _text(_TRIAL + sms.body)}
@@ -87,18 +106,22 @@ def left_by(
         and (listed := _listed(entry))
         and any(_is_of(attempt, listed.created_at - behind) for attempt in doubts)
     ]
-    return sorted(found, key=lambda listed: listed.created_at)
+    moments = [moment for entry in entries if (moment := _moment(entry.get("date_created")))]
+    is_past = bool(moments) and max(moments) - behind < doubts[0].started_at - EARLY
+    return Page(found, None if is_past else rest)
 
 
-def _entries(body: bytes) -> list[Mapping[str, object]] | None:
+def _fields(body: bytes) -> Mapping[str, Any]:
     try:
         page = json.loads(body)
     except (ValueError, RecursionError):
-        return None
-    messages = page.get("messages") if isinstance(page, dict) else None
-    if not isinstance(messages, list):
-        return None
-    return [message for message in messages if isinstance(message, dict)]
+        return {}
+    return page if isinstance(page, dict) else {}
+
+
+def _is_path(uri: object) -> TypeGuard[str]:
+    """Tell whether it says where on the same host something is: none other gets our token."""
+    return isinstance(uri, str) and uri.startswith("/")
 
 
 def _listed(entry: Mapping[str, object]) -> Listed | None:

@@ -51,7 +51,7 @@ class MessagesResource:
     """
 
     def __init__(self, account: TwilioAccount, *, connect_timeout: timedelta) -> None:
-        self._url = account.messages_url
+        self._account = account
         credentials = f"{account.sid}:{account.auth_token}".encode()
         self._headers = {"Authorization": "Basic " + b64encode(credentials).decode("ascii")}
         self._connect = connect_timeout.total_seconds()
@@ -85,20 +85,28 @@ class MessagesResource:
         Raises:
             NoReply: if there was none.
         """
-        return await self._ask("POST", limit, longest, data=form)
+        url = self._account.messages_url
+        return await self._ask("POST", url, limit, longest, data=form)
 
     async def list(self, filters: Mapping[str, str], *, limit: timedelta, longest: int) -> Reply:
         """Ask for the messages that there are; see `create`."""
-        return await self._ask("GET", limit, longest, params=filters)
+        url = self._account.messages_url
+        return await self._ask("GET", url, limit, longest, params=filters)
 
-    async def _ask(self, method: str, limit: timedelta, longest: int, **what: Any) -> Reply:
+    async def list_on(self, path: str, *, limit: timedelta, longest: int) -> Reply:
+        """Ask for another page of them, which is at a path of the API."""
+        return await self._ask("GET", self._account.url_of(path), limit, longest)
+
+    async def _ask(
+        self, method: str, url: str, limit: timedelta, longest: int, **what: Any
+    ) -> Reply:
         if self._http is None:
             raise RuntimeError("a TwilioSender works inside its `async with` block")
         progress = _Progress()
         try:
             async with self._http.request(
                 method,
-                self._url,
+                url,
                 headers=self._headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(limit.total_seconds(), connect=self._connect),

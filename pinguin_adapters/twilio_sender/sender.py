@@ -10,7 +10,13 @@ from typing import Final, Self
 
 from pinguin_adapters.twilio_sender.account import TwilioAccount
 from pinguin_adapters.twilio_sender.attribution import Attributions
-from pinguin_adapters.twilio_sender.listing import LONGEST_LIST, filters_for, left_by
+from pinguin_adapters.twilio_sender.listing import (
+    LONGEST_PAGE,
+    MOST_PAGES,
+    Listed,
+    filters_for,
+    page_in,
+)
 from pinguin_adapters.twilio_sender.messages import MessagesResource, NoReply
 from pinguin_adapters.twilio_sender.replies import (
     Reply,
@@ -30,6 +36,8 @@ _LONGEST_REPLY: Final = 64 * 1024  # bytes that are read; Twilio's have about 1 
 _LOOK_UP: Final = timedelta(seconds=5)
 """How long looking a message up may take: with its settling and the sending that may follow, it
 stays within what a dispatcher grants an attempt."""
+
+_LEAST: Final = 0.001  # seconds; to aiohttp, none are any number
 
 _FOUND: Final = "found among Twilio's messages: an earlier attempt had sent it"
 
@@ -90,11 +98,7 @@ class TwilioSender:
     ) -> Receipt | None:
         """Look an SMS up in Twilio's list. See `Reconciler.find_sent`."""
         await self._settle(doubts[-1].ended_at)
-        reply = await self._list(message)
-        now = datetime.now(UTC)
-        listed = left_by(message, self._account.from_number, doubts, reply, now)
-        if judge(reply) is not Verdict.SENT or listed is None:
-            raise refusal_to_list(reply, now, self._private(message))
+        listed = await self._left_by(message, doubts)
         unknown = [each for each in listed if not await is_taken(each.sid)]
         free = [each for each in unknown if self._attributions.may_own(each.sid, id)]
         if not free:
@@ -103,7 +107,26 @@ class TwilioSender:
             problem = "Twilio: not sent again yet: the same text is on its way to the same number"
             raise TransientDeliveryError(problem)
         self._attributions.own(free[0].sid, id)
-        return Receipt(free[0].sid, str(reply.status), _FOUND, found=len(free) == 1)
+        return Receipt(free[0].sid, "200", _FOUND, found=len(free) == 1)
+
+    async def _left_by(self, message: Sms, doubts: Sequence[Attempt]) -> Sequence[Listed]:
+        """Return the messages in Twilio's list that the attempts may have left, oldest first."""
+        time = asyncio.get_running_loop().time
+        end = time() + min(_LOOK_UP, self._operation_timeout).total_seconds()
+        found: dict[str, Listed] = {}  # what is new there meanwhile moves some to the next page
+        rest: str | None = None
+        for _ in range(MOST_PAGES):
+            reply = await self._list(message, rest, timedelta(seconds=max(end - time(), _LEAST)))
+            now = datetime.now(UTC)
+            page = page_in(message, self._account.from_number, doubts, reply, now)
+            if judge(reply) is not Verdict.SENT or page is None:
+                raise refusal_to_list(reply, now, self._private(message))
+            found.update((each.sid, each) for each in page.found)
+            rest = page.rest
+            if rest is None:
+                return sorted(found.values(), key=lambda listed: listed.created_at)
+        problem = "Twilio: looking up an earlier attempt: too many messages to the same number"
+        raise TransientDeliveryError(problem)
 
     async def _settle(self, since: datetime) -> None:
         """Give Twilio the time to list what it has taken until a moment."""
@@ -126,11 +149,12 @@ class TwilioSender:
                 f"Twilio: {error.reason}", ambiguous=error.may_have_arrived, of_provider=True
             ) from None
 
-    async def _list(self, message: Sms) -> Reply:
+    async def _list(self, message: Sms, rest: str | None, limit: timedelta) -> Reply:
         filters = filters_for(message, self._account.from_number)
-        limit = min(_LOOK_UP, self._operation_timeout)
         try:
-            return await self._messages.list(filters, limit=limit, longest=LONGEST_LIST)
+            if rest is not None:
+                return await self._messages.list_on(rest, limit=limit, longest=LONGEST_PAGE)
+            return await self._messages.list(filters, limit=limit, longest=LONGEST_PAGE)
         except NoReply as error:
             raise TransientDeliveryError(
                 f"Twilio: looking up an earlier attempt: {error.reason}", of_provider=True

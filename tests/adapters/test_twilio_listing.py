@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinguin_adapters.twilio_sender.listing import EARLY, LATE, filters_for, left_by
+from pinguin_adapters.twilio_sender.listing import (
+    EARLY,
+    LATE,
+    Page,
+    filters_for,
+    page_in,
+)
 from pinguin_adapters.twilio_sender.replies import Reply, refusal_to_list
 from pinguin_core import (
     Attempt,
@@ -45,8 +51,15 @@ def entry(at: datetime = NOON, **other: Any) -> dict[str, object]:
 
 def sids(*entries: object, date: str | None = None) -> list[str] | None:
     reply = Reply(200, json.dumps({"messages": entries}).encode(), date=date)
-    found = left_by(SMS, OURS, [ATTEMPT, LATER], reply, NOW)
-    return None if found is None else [listed.sid for listed in found]
+    page = page_in(SMS, OURS, [ATTEMPT, LATER], reply, NOW)
+    return None if page is None else [listed.sid for listed in page.found]
+
+
+def rest(uri: object, *entries: object) -> str | None:
+    reply = Reply(200, json.dumps({"messages": entries, "next_page_uri": uri}).encode())
+    page = page_in(SMS, OURS, [ATTEMPT, LATER], reply, NOW)
+    assert page is not None
+    return page.rest
 
 
 def test_twilio_is_asked_for_what_went_to_the_recipient_whatever_became_of_it() -> None:
@@ -115,21 +128,42 @@ def test_a_difference_between_the_clocks_does_not_matter(ahead: timedelta) -> No
     assert sids(entry(NOON), date=date) == []
 
 
-def test_the_oldest_comes_first() -> None:
-    later = entry(NOON + SECOND, sid="SM2")
-    assert sids(later, entry(NOON)) == ["SM1", "SM2"]
+@pytest.mark.parametrize("uri", [None, ""])
+def test_the_last_page_says_so(uri: object) -> None:
+    assert rest(uri, entry()) is None
+
+
+@pytest.mark.parametrize(
+    "entries", [[], [7], [entry(date_created="yesterday")], [entry(NOON - EARLY)]]
+)
+def test_the_list_goes_on_as_long_as_younger_messages_may_come(entries: list[object]) -> None:
+    assert rest("/next", *entries) == "/next"
+
+
+def test_no_further_page_is_read_when_all_on_one_are_older_than_the_first_attempt() -> None:
+    older = entry(NOON - EARLY - SECOND)
+    assert rest("/next", older, older) is None
+    assert rest("/next", older, entry(NOON), older) == "/next"
+
+
+@pytest.mark.parametrize("uri", [7, ["/next"], "https://example.com/next", "next", "@example.com/"])
+def test_a_page_elsewhere_is_none(uri: object) -> None:
+    """Our token goes nowhere else."""
+    reply = Reply(200, json.dumps({"messages": [], "next_page_uri": uri}).encode())
+    assert page_in(SMS, OURS, [ATTEMPT], reply, NOW) is None
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{}", b'{"messages": null}', b"<html>", b"[" * 60_000]
 )
 def test_what_is_no_list_is_not_taken_for_an_empty_one(body: bytes) -> None:
-    assert left_by(SMS, OURS, [ATTEMPT], Reply(200, body), NOW) is None
+    assert page_in(SMS, OURS, [ATTEMPT], Reply(200, body), NOW) is None
 
 
 @given(body=st.binary() | st.recursive(st.none() | st.text(), st.lists).map(repr).map(str.encode))
 def test_nothing_that_comes_as_a_list_breaks_it(body: bytes) -> None:
-    assert not left_by(SMS, OURS, [ATTEMPT], Reply(200, body), NOW)
+    page = page_in(SMS, OURS, [ATTEMPT], Reply(200, body), NOW)
+    assert page is None or page == Page([], None)
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 408, 429, 500, 503])

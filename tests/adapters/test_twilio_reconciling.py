@@ -14,6 +14,7 @@ from support.scripted_twilio import Posted, ScriptedTwilio, always, bare_server,
 
 from pinguin_adapters.twilio_sender import TwilioAccount, TwilioSender
 from pinguin_adapters.twilio_sender.attribution import REMEMBERED, Attributions
+from pinguin_adapters.twilio_sender.listing import MOST_PAGES
 from pinguin_core import (
     Attempt,
     Channel,
@@ -201,6 +202,87 @@ async def test_a_long_list_is_read_whole() -> None:
         assert await sender.find_sent(
             long, id=NotificationId("notif-1"), doubts=[doubt], is_taken=by_nobody
         )
+
+
+def page_of(posted: Posted) -> int:
+    return int(parse_qs(urlsplit(posted.path).query).get("Page", ["0"])[0])
+
+
+@pytest.mark.parametrize("size", [1000, 50])
+@patient
+async def test_what_stands_on_a_later_page_is_found(size: int) -> None:
+    listing = listed(*(f"SM{number}" for number in range(3 * size)))["messages"]
+    assert isinstance(listing, list)
+    for message in listing[:-1]:
+        message["body"] = "Something else"
+
+    async def answer(posted: Posted) -> web.Response:
+        page = page_of(posted)
+        path, more = urlsplit(posted.path).path, page < 2
+        return web.json_response(
+            {
+                "messages": listing[page * size : (page + 1) * size],
+                "next_page_uri": f"{path}?To=%2B15550100123&Page={page + 1}" if more else None,
+            }
+        )
+
+    async with ScriptedTwilio(answer) as twilio, sender_to(twilio.base_url) as sender:
+        found = await find(sender)
+    assert found is not None
+    assert found.provider_message_id == listing[-1]["sid"]
+    assert [page_of(request) for request in twilio.requests] == [0, 1, 2]
+    assert all(request.headers["Authorization"] for request in twilio.requests)
+    assert urlsplit(twilio.requests[1].path).query == "To=%2B15550100123&Page=1"
+
+
+@patient
+async def test_what_moves_to_the_next_page_meanwhile_is_one_message() -> None:
+    async def answer(posted: Posted) -> web.Response:
+        following = None if page_of(posted) else "/more?Page=1"
+        return web.json_response(listed("SM1") | {"next_page_uri": following})
+
+    async with ScriptedTwilio(answer) as twilio, sender_to(twilio.base_url) as sender:
+        found = await find(sender)
+    assert found is not None
+    assert found.found
+
+
+@patient
+async def test_pages_without_end_tell_nothing() -> None:
+    async with (
+        always(200, {"messages": [], "next_page_uri": "/more"}) as twilio,
+        sender_to(twilio.base_url) as sender,
+    ):
+        with pytest.raises(TransientDeliveryError, match="too many messages") as caught:
+            await find(sender)
+    assert len(twilio.requests) == MOST_PAGES
+    assert not caught.value.ambiguous
+    assert not caught.value.of_provider
+
+
+@patient
+async def test_all_pages_together_take_no_longer_than_one() -> None:
+    async def answer(posted: Posted) -> web.Response:
+        jump(timedelta(seconds=2))
+        return web.json_response({"messages": [], "next_page_uri": posted.path})
+
+    async with ScriptedTwilio(answer) as twilio, sender_to(twilio.base_url) as sender:
+        with pytest.raises(TransientDeliveryError, match="timed out") as caught:
+            await find(sender)
+    assert 1 < len(twilio.requests) <= 3
+    assert not caught.value.ambiguous
+
+
+@patient
+async def test_a_page_that_cannot_be_read_tells_nothing() -> None:
+    async def answer(posted: Posted) -> web.Response:
+        if page_of(posted):
+            return web.json_response({"code": 20503}, status=503)
+        return web.json_response(listed("SM1") | {"next_page_uri": "/more?Page=1"})
+
+    async with ScriptedTwilio(answer) as twilio, sender_to(twilio.base_url) as sender:
+        with pytest.raises(TransientDeliveryError, match="HTTP 503"):
+            await find(sender)
 
 
 def test_only_the_latest_messages_are_remembered() -> None:

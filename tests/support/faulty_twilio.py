@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 from aiohttp import web
 
 _PATH: Final = "/2010-04-01/Accounts/{sid}/Messages.json"
+_MOST_LISTED: Final = 50  # messages in a page, whatever is asked for
 _FAULTS: Final = {
     "none": 70,
     "too many requests": 6,
@@ -74,7 +75,12 @@ class FaultyTwilio:
         def tell() -> web.Response:
             to = request.query["To"]
             found = [message for message in reversed(self._messages) if message["to"] == to]
-            return web.json_response({"messages": found[: int(request.query["PageSize"])]})
+            first = int(request.query.get("Page", "0")) * _MOST_LISTED
+            page, more = found[first : first + _MOST_LISTED], found[first + _MOST_LISTED :]
+            following = request.rel_url.update_query(Page=first // _MOST_LISTED + 1)
+            return web.json_response(
+                {"messages": page, "next_page_uri": str(following) if more else None}
+            )
 
         return self._amid_faults(request, tell)
 
