@@ -9,11 +9,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeGuard
 
-from pinguin_adapters.twilio_sender.replies import Reply, sid_in
+from pinguin_adapters.twilio_sender.replies import Reply, moment_in, sid_in
 from pinguin_core.history import Attempt
 from pinguin_core.message import Sms
 from pinguin_core.values import PhoneNumber
@@ -95,7 +94,7 @@ def page_in(
     if not isinstance(entries, list) or not (rest is None or _is_path(rest)):
         return None
     entries = [entry for entry in entries if isinstance(entry, dict)]
-    behind = (_moment(reply.date) or now) - now
+    behind = (moment_in(reply.date) or now) - now
     wanted = (sms.to.value, from_number.value)
     texts = {_text(sms.body), _text(_TRIAL + sms.body)}
     found = [
@@ -106,7 +105,7 @@ def page_in(
         and (listed := _listed(entry))
         and any(_is_of(attempt, listed.created_at - behind) for attempt in doubts)
     ]
-    moments = [moment for entry in entries if (moment := _moment(entry.get("date_created")))]
+    moments = [moment for entry in entries if (moment := moment_in(entry.get("date_created")))]
     is_past = bool(moments) and max(moments) - behind < doubts[0].started_at - EARLY
     return Page(found, None if is_past else rest)
 
@@ -125,23 +124,12 @@ def _is_path(uri: object) -> TypeGuard[str]:
 
 
 def _listed(entry: Mapping[str, object]) -> Listed | None:
-    sid, created_at = sid_in(entry), _moment(entry.get("date_created"))
+    sid, created_at = sid_in(entry), moment_in(entry.get("date_created"))
     return None if sid is None or created_at is None else Listed(sid, created_at)
 
 
 def _is_of(attempt: Attempt, created_at: datetime) -> bool:
     return attempt.started_at - EARLY <= created_at <= attempt.ended_at + LATE
-
-
-def _moment(text: object) -> datetime | None:
-    """Read a date of RFC 5322 or RFC 9110."""
-    if not isinstance(text, str):
-        return None
-    try:
-        moment = parsedate_to_datetime(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _text(body: object) -> str | None:

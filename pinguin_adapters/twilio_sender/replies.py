@@ -144,8 +144,7 @@ def refusal(reply: Reply, now: datetime, hide: Iterable[str] = ()) -> DeliveryEr
 
     What is in `hide` is not repeated, should Twilio repeat it.
     """
-    reason, code = _describe(reply, hide), _code(reply)
-    wait = wait_from(reply.retry_after, now)
+    reason, code, wait = _describe(reply, hide), _code(reply), wait_after(reply, now)
     match judge(reply):
         case Verdict.FAIL:
             return PermanentDeliveryError(reason, code=code)
@@ -171,28 +170,38 @@ def refusal_to_list(reply: Reply, now: datetime, hide: Iterable[str] = ()) -> De
     reason, code = f"{_describe(reply, hide)} (looking up an earlier attempt)", _code(reply)
     if judge(reply) is Verdict.CONFIGURATION:
         return ProviderMisconfigured(f"{reason}; check the account's configuration", code=code)
-    wait = wait_from(reply.retry_after, now)
+    wait = wait_after(reply, now)
     return TransientDeliveryError(reason, code=code, retry_after=wait, of_provider=True)
 
 
-def wait_from(retry_after: str | None, now: datetime) -> timedelta | None:
-    """Read a Retry-After header, a number of seconds or a date (RFC 9110 10.2.3).
+def wait_after(reply: Reply, now: datetime) -> timedelta | None:
+    """Read the Retry-After header, a number of seconds or a date (RFC 9110 10.2.3).
+
+    A date is by the clock of whoever replied: it is compared with the reply's own, if there is one.
 
     Returns:
         The time to wait, from none to `LONGEST_WAIT`; or None without a header that says one.
     """
-    if retry_after is None:
-        return None
+    retry_after = reply.retry_after or ""
     if _SECONDS.fullmatch(retry_after):
         digits = retry_after.lstrip("0") or "0"
         wait = timedelta(seconds=int(digits)) if len(digits) <= _MOST_DIGITS else LONGEST_WAIT
+    elif (until := moment_in(retry_after)) is not None:
+        wait = until - (moment_in(reply.date) or now)
     else:
-        try:
-            until = parsedate_to_datetime(retry_after)
-            wait = (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
-        except (ValueError, OverflowError):
-            return None
+        return None
     return min(max(wait, timedelta(0)), LONGEST_WAIT)
+
+
+def moment_in(text: object) -> datetime | None:
+    """Read a date of RFC 5322 or RFC 9110."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def sid_in(fields: Mapping[str, object]) -> str | None:

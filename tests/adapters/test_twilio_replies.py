@@ -14,11 +14,13 @@ from pinguin_adapters.twilio_sender.replies import (
     Verdict,
     judge,
     refusal,
-    wait_from,
+    wait_after,
 )
 from pinguin_core import PermanentDeliveryError, ProviderMisconfigured, TransientDeliveryError
 from pinguin_core.testing.fakes import NOON
 
+SECOND = timedelta(seconds=1)
+_HEADERS = st.one_of(st.text(), st.integers().map(str), st.datetimes().map(format_datetime))
 CHECK = "(check the account's configuration)"
 
 
@@ -137,15 +139,30 @@ def test_twilio_is_not_asked_again_before_it_said() -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header: str | None, wait: timedelta | None) -> None:
-    assert wait_from(header, NOON) == wait
+    assert wait_after(Reply(429, b"", header), NOON) == wait
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=-1), timedelta(0), timedelta(hours=1)])
+def test_a_date_is_read_by_the_clock_of_whoever_wrote_it(ahead: timedelta) -> None:
+    until, date = (format_datetime(NOON + wait, usegmt=True) for wait in (5 * SECOND, 0 * SECOND))
+    error = refusal(Reply(429, b"", until, date), NOON + ahead)
+    assert isinstance(error, TransientDeliveryError)
+    assert error.retry_after == 5 * SECOND
+
+
+@pytest.mark.parametrize("date", [None, "", "noon"])
+def test_without_its_clock_a_date_is_read_by_ours(date: str | None) -> None:
+    until = format_datetime(NOON + 5 * SECOND, usegmt=True)
+    assert wait_after(Reply(429, b"", until, date), NOON) == 5 * SECOND
 
 
 @given(
-    header=st.one_of(st.text(), st.integers().map(str), st.datetimes().map(format_datetime)),
+    header=_HEADERS,
+    date=_HEADERS,
     now=st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 (bounds are naive)
 )
-def test_no_header_makes_us_wait_longer_than_a_day(header: str, now: datetime) -> None:
-    wait = wait_from(header, now)
+def test_no_header_makes_us_wait_longer_than_a_day(header: str, date: str, now: datetime) -> None:
+    wait = wait_after(Reply(429, b"", header, date), now)
     assert wait is None or timedelta(0) <= wait <= LONGEST_WAIT
 
 
