@@ -83,7 +83,10 @@ def _run() -> int:
     except OSError as error:
         return _unwritten(error)
     except ModuleNotFoundError as error:
-        complain(f"{error.name} is not installed; the service needs pip install 'pinguin[server]'")
+        complain(
+            f"{error.name} is not installed; in a clone of Pinguin's repository, "
+            "pip install '.[server]' installs all that is needed"
+        )
     except Exception as error:  # noqa: BLE001 (no traceback reaches a user)
         from pinguin_cli.logs import describe
 

@@ -119,5 +119,6 @@ def database(url: str) -> Database:
         return cast(Callable[[URL], Database], getattr(module, kind.type))(parsed)
     except ImportError as error:
         raise StoreUnavailable(
-            f"the driver {kind.driver} is not installed: pip install 'pinguin[{kind.extra}]'"
+            f"the driver {kind.driver} is not installed; "
+            f"in a clone of Pinguin's repository: pip install '.[{kind.extra}]'"
         ) from error

@@ -184,7 +184,9 @@ def _connect(dialect: sa.Dialect, _record: object, args: Any, options: Any) -> A
         problem = "has an option that PyMySQL does not know"
         raise InvalidValue("database_url", problem) from None
     except RuntimeError as error:
-        raise StoreUnavailable("the login needs a package: pip install 'pinguin[mysql]'") from error
+        raise StoreUnavailable(
+            "the login needs a package; in a clone of Pinguin's repository: pip install '.[mysql]'"
+        ) from error
 
 
 def _prepare(connection: Any, _record: object) -> None:

@@ -262,7 +262,7 @@ def test_a_driver_that_is_missing_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, driver, None)
     monkeypatch.delitem(sys.modules, "pinguin_adapters.sqlmodel_store.postgresql", raising=False)
-    with pytest.raises(StoreUnavailable, match=rf"pip install 'pinguin\[{extra}\]'"):
+    with pytest.raises(StoreUnavailable, match=rf"clone .* pip install '\.\[{extra}\]'"):
         run(open_and_close(url))
 
 

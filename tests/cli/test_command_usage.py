@@ -1,5 +1,6 @@
 """The command line itself: what is wrong with it is said in one line, and ends with code 2."""
 
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -117,3 +118,14 @@ def test_without_a_provider_it_names_the_ways_out(shell: Shell) -> None:
     assert finished.err.count("\n") == 1
     assert "SMTP_HOST" in finished.err
     assert "pinguin serve --sandbox" in finished.err
+
+
+def test_a_missing_package_is_named_with_what_installs_it(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no release on an index: `pip install pinguin` would bring another's, if anything."""
+    monkeypatch.setitem(sys.modules, "pinguin_cli.settings", None)
+    printed = shell("status", "notif-1")
+    assert printed.code == 1
+    assert "is not installed; in a clone of Pinguin's repository" in printed.err
+    assert "pip install '.[server]'" in printed.err
