@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from pinguin_adapters.smtp_sender.quoting import Text, quotations
 from pinguin_core.message import Email
+from pinguin_core.quoting import Text, quotations
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from pinguin_core.history import Attempt
 from pinguin_core.message import Sms
 from pinguin_core.notification import Receipt
 from pinguin_core.ports import IsTaken
+from pinguin_core.quoting import Text, quotations
 from pinguin_core.values import NotificationId
 
 _LONGEST_REPLY: Final = 64 * 1024  # bytes that are read; Twilio's have about 1 KiB
@@ -91,7 +92,7 @@ class TwilioSender:
             if judge(reply) is Verdict.SENT and reply.sid is not None:
                 self._attributions.own(reply.sid, id)
                 return Receipt(reply.sid, str(reply.status))
-        raise refusal(reply, datetime.now(UTC), self._private(message))
+        raise refusal(reply, datetime.now(UTC), self._private(message, reply))
 
     async def find_sent(
         self, message: Sms, *, id: NotificationId, doubts: Sequence[Attempt], is_taken: IsTaken
@@ -120,7 +121,7 @@ class TwilioSender:
             now = datetime.now(UTC)
             page = page_in(message, self._account.from_number, doubts, reply, now)
             if judge(reply) is not Verdict.SENT or page is None:
-                raise refusal_to_list(reply, now, self._private(message))
+                raise refusal_to_list(reply, now, self._private(message, reply))
             found.update((each.sid, each) for each in page.found)
             rest = page.rest
             if rest is None:
@@ -160,5 +161,7 @@ class TwilioSender:
                 f"Twilio: looking up an earlier attempt: {error.reason}", of_provider=True
             ) from None
 
-    def _private(self, message: Sms) -> Sequence[str]:
-        return (message.to.value, message.body, self._account.auth_token)
+    def _private(self, message: Sms, reply: Reply) -> Sequence[str]:
+        """Say what of a reply must not be shown, should Twilio repeat the message or the token."""
+        quoted = quotations(reply.message, [Text(message.body)])
+        return (message.to.value, message.body, self._account.auth_token, *quoted)

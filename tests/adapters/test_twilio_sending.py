@@ -12,7 +12,15 @@ from support.patience import jump, patient
 from support.scripted_twilio import SID, Posted, ScriptedTwilio, always, bare_server, saying
 
 from pinguin_adapters.twilio_sender import TwilioAccount, TwilioSender
-from pinguin_core import NotificationId, PhoneNumber, Receipt, Sms, TransientDeliveryError
+from pinguin_core import (
+    Attempt,
+    NotificationId,
+    Outcome,
+    PhoneNumber,
+    Receipt,
+    Sms,
+    TransientDeliveryError,
+)
 from pinguin_core.testing.fakes import NOON
 
 TOKEN = "f00d" * 8
@@ -168,6 +176,41 @@ async def test_an_endless_body_is_read_no_further_than_needed() -> None:
         error = await error_from(base_url)
     assert error.ambiguous
     assert written < 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("Body 'Your one-time code is 493817' is not allowed", "Body '•••' is not allowed"),
+        ("blocked: YOUR ONE-TIME CODE is 49...", "blocked: •••..."),
+        ("code 493817 is not allowed", "code ••• is not allowed"),
+        ("The 'To' number is not a valid phone number.",) * 2,
+    ],
+)
+@pytest.mark.parametrize("looking", [False, True])
+@patient
+async def test_no_words_of_the_text_are_repeated(*, looking: bool, said: str, left: str) -> None:
+    sms = Sms(SMS.to, "Your one-time code is 493817, do not share it")
+    answer = {"code": 20429, "message": said}
+    doubt = Attempt(1, NOON, NOON, Outcome.UNCLEAR)
+
+    async def is_taken(_: str) -> bool:
+        return False
+
+    async with (
+        always(429, answer) as twilio,
+        TwilioSender(account(twilio.base_url), settling=timedelta(0)) as sender,
+    ):
+        name = NotificationId("notif-1")
+        asking = (
+            sender.find_sent(sms, id=name, doubts=[doubt], is_taken=is_taken)
+            if looking
+            else send(sender, sms)
+        )
+        with pytest.raises(TransientDeliveryError) as caught:
+            await asking
+    what = " (looking up an earlier attempt)" if looking else ""
+    assert caught.value.reason == f"Twilio: HTTP 429, error 20429: {left}{what}"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ _REFUSALS: Final = {Behaviour.REFUSE: (400, 21211), Behaviour.BE_BUSY: (429, 204
 
 
 class TwilioProvider:
-    """Takes SMS, or behaves as it is told; its refusals repeat the recipient's number."""
+    """Takes SMS, or behaves as it is told; its refusals repeat number, text and parts of them."""
 
     def __init__(self) -> None:
         self.arrived: list[Arrival] = []
@@ -82,5 +82,6 @@ class TwilioProvider:
         if self._behaviour not in _REFUSALS:
             return None
         status, code = _REFUSALS[self._behaviour]
-        message = f"The 'To' number is not taken: {' '.join(repeated)}"
+        words = " ".join([*repeated, *(each[:-2] for each in repeated)])
+        message = f"The 'To' number is not taken: {words}"
         return web.json_response({"code": code, "message": message}, status=status)

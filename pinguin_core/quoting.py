@@ -1,4 +1,4 @@
-"""What of a relay's words comes from the message: some relays repeat what they refuse.
+"""What of a provider's words comes from the message: some repeat what they refuse.
 
 A message may be large, and while it is searched nothing else happens. So only the reply is taken to
 pieces, and these are looked for.
@@ -32,7 +32,7 @@ _ONLY_WORDS: Final = bytes(
 
 
 class Text:
-    """A text that a relay may repeat, and what of it is found out for one reply after the other."""
+    """A text that a provider may repeat, and what is found out of it, one reply after the other."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -82,7 +82,7 @@ def _spaced(folded: str) -> bytes:
 
 
 def quotations(said: str, texts: Sequence[Text]) -> Iterator[str]:
-    """Yield the parts of a relay's words that repeat one of the texts.
+    """Yield the parts of a provider's words that repeat one of the texts.
 
     They are single words that would tell something, such as links and codes, and runs of three and
     more; of a shorter text, all of it. Case and punctuation do not matter, and the last word may be
