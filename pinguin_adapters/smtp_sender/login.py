@@ -31,8 +31,8 @@ async def log_in(client: aiosmtplib.SMTP, username: str, password: str) -> None:
     if not may_log_in(encrypted=encrypted, peer=peer[0]):
         raise misconfigured(
             Phase.AUTH,
-            "refused by us: the connection is not encrypted, so the password would travel in "
-            "clear; the relay must offer STARTTLS or TLS from the start",
+            "not attempted: the connection is not encrypted, so the password would be sent in "
+            "clear text; the relay must offer STARTTLS or implicit TLS",
         )
     offered = client.server_auth_methods
     refused: aiosmtplib.SMTPAuthenticationError | None = None

@@ -111,7 +111,7 @@ class Transaction:
             async with asyncio.timeout(self._patience.total_seconds()):
                 await self._exchange(group)
         except TimeoutError:
-            raise DialogueBroken("the relay has gone silent") from None
+            raise DialogueBroken("the relay stopped answering") from None
 
     async def _exchange(self, group: Sequence[_Command]) -> None:
         self._session.ask(*(line for _, line in group))
@@ -172,7 +172,7 @@ class Transaction:
         if verdict is Verdict.ACCEPTED:
             return None
         if phase is Phase.RSET:
-            raise DialogueBroken("the relay does not begin anew")
+            raise DialogueBroken("the relay does not accept RSET")
         out_of_step = verdict is None  # who knows what it will take our next words for
         if out_of_step or verdict is Verdict.CROWDED:
             self._session.abort()

@@ -51,7 +51,7 @@ class Admission:
         """
         if self._count and (self._count >= MOST or self._bytes + weight > MOST_BYTES):
             raise StoreFull(
-                f"the queue of what is to be stored is full: {self._count} notifications of"
+                f"the queue of notifications to store is full: {self._count} notifications of"
                 f" {self._bytes >> 20} MiB wait in it"
             )
         self._require_room(weight)

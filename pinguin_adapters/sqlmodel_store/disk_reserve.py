@@ -45,7 +45,7 @@ class DiskReserve:
         if self._left < needed:
             raise StoreFull(
                 f"less than {self._reserve / (1 << 20):.0f} MiB are free on the disk of"
-                f" {self._folder}, which are kept for the outcomes of deliveries: make room there"
+                f" {self._folder}, which are reserved for deliveries' outcomes: free space there"
             )
         self._left -= needed
 

@@ -53,7 +53,7 @@ _Make: TypeAlias = Callable[[], PinguinError]
 _LOST: Final[_Make] = partial(Undone, "the connection to the database was lost")
 _BUSY: Final[_Make] = partial(Undone, "the database is too busy")
 _REFUSED: Final[_Make] = partial(StoreUnavailable, "the server refuses the login")
-_READ_ONLY: Final[_Make] = partial(StoreUnavailable, "the database may only be read")
+_READ_ONLY: Final[_Make] = partial(StoreUnavailable, "the database is read-only")
 _FULL: Final[_Make] = partial(StoreFull, "the database or its disk is full")
 
 
@@ -64,16 +64,16 @@ class _Taken(PinguinError):
 _TROUBLE: Final[Mapping[int, _Make]] = {
     1020: _BUSY,
     1021: _FULL,
-    1040: partial(StoreUnavailable, "the server takes no more connections"),
+    1040: partial(StoreUnavailable, "the server accepts no more connections"),
     1044: _REFUSED,
     1045: _REFUSED,
     1049: partial(StoreUnavailable, "the server has no such database"),
     1053: _LOST,
     1062: _Taken,
     1114: _FULL,
-    1142: partial(StoreUnavailable, "the login lacks a right"),
+    1142: partial(StoreUnavailable, "the login lacks a privilege"),
     1153: partial(
-        InvalidValue, "notification", "is larger than the server takes (max_allowed_packet)"
+        InvalidValue, "notification", "is larger than the server accepts (max_allowed_packet)"
     ),
     1205: Locked,
     1213: _BUSY,
@@ -135,7 +135,7 @@ class MySql:
             weak.append("set innodb_flush_log_at_trx_commit = 1")
         if logs and syncs != 1:
             weak.append("set sync_binlog = 1")
-        return [f"a power cut may take back what it committed: {remedy}" for remedy in weak]
+        return [f"a power cut may lose what it committed: {remedy}" for remedy in weak]
 
     def write(self) -> Connection:
         """See `Database.write`."""

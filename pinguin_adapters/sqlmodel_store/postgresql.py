@@ -54,15 +54,15 @@ WHERE current_setting('synchronous_commit') = 'off'
 """
 _TROUBLE: Final[dict[str, tuple[type[PinguinError], str]]] = {
     "08": (Undone, "the connection to the database was lost"),
-    "25006": (StoreUnavailable, "the database may only be read"),
+    "25006": (StoreUnavailable, "the database is read-only"),
     "28": (StoreUnavailable, "the server refuses the login"),
     "3D000": (StoreUnavailable, "the server has no such database"),
     "40001": (Undone, "the database is too busy"),
     "40P01": (Undone, "the database is too busy"),
-    "42501": (StoreUnavailable, "the login lacks a right"),
+    "42501": (StoreUnavailable, "the login lacks a privilege"),
     "42P01": (StoreUnavailable, "its tables are missing"),
     "53100": (StoreFull, "the database's disk is full"),
-    "53300": (StoreUnavailable, "the server takes no more connections"),
+    "53300": (StoreUnavailable, "the server accepts no more connections"),
     "57014": (StoreUnavailable, "the database took too long"),
     "57P": (Undone, "the server is starting or stopping"),
 }  # by SQLSTATE, or how one begins (https://www.postgresql.org/docs/current/errcodes-appendix.html)
@@ -74,21 +74,21 @@ _REFUSALS: Final = {
     "password": "the server refuses the login",
     "pg_hba": "the server refuses the login",
     "role ": "the server refuses the login",
-    "too many": "the server takes no more connections",
+    "too many": "the server accepts no more connections",
     "database ": "the server has no such database",
-    "resolve": "the name of the server is unknown",
-    "translate": "the name of the server is unknown",
-    "refused": "no server listens there",
+    "resolve": "the server's name cannot be resolved",
+    "translate": "the server's name cannot be resolved",
+    "refused": "no server is listening there",
     "timeout": "the server does not answer",
-    "certificate": "the server cannot prove who it is",
-    "SSL": "the server does not agree about TLS",
+    "certificate": "the server's certificate is not accepted",
+    "SSL": "client and server do not agree about TLS",
     "starting up": "the server is starting or stopping",
     "shutting down": "the server is starting or stopping",
 }  # in this order: what a refused connection has no SQLSTATE for
 _WEAKNESSES: Final = {
-    ("fsync", "off"): "a power cut may destroy it: set fsync = on",
-    ("full_page_writes", "off"): "a power cut may destroy it: set full_page_writes = on",
-    ("server_encoding", "SQL_ASCII"): "it does not know its characters: make it with UTF8",
+    ("fsync", "off"): "a power cut may corrupt it: set fsync = on",
+    ("full_page_writes", "off"): "a power cut may corrupt it: set full_page_writes = on",
+    ("server_encoding", "SQL_ASCII"): "its encoding is SQL_ASCII: create it with UTF8",
 }
 _POOLED: Final = (
     "it is behind a pooler, so what a dead service was sending waits for its lease: connect"
@@ -212,9 +212,7 @@ def _prepare(connection: psycopg.Connection[tuple[Any, ...]], _record: object) -
     connection.autocommit = before
     if durability == ("off",):
         connection.close()
-        raise StoreUnavailable(
-            "the server does not promise to keep what it commits (synchronous_commit)"
-        )
+        raise StoreUnavailable("the server does not guarantee durable commits (synchronous_commit)")
 
 
 def _explain(context: ExceptionContext) -> PinguinError:

@@ -69,7 +69,7 @@ class One:
         try:
             row = connection.execute(ONE, {"id": self.id}).one_or_none()
         except InvalidValue:  # whose cause may quote it
-            raise UnreadableNotification(self.id, "it holds what nobody can read") from None
+            raise UnreadableNotification(self.id, "it holds something unreadable") from None
         except OverflowError as error:
             raise UnreadableNotification(self.id, "it holds a time out of range") from error
         if row is None:

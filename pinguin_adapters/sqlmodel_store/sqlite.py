@@ -68,7 +68,7 @@ _TROUBLE: Final[dict[int, tuple[type[PinguinError], str]]] = {
     sqlite3.SQLITE_CORRUPT: (StoreUnavailable, "the database is damaged"),
     sqlite3.SQLITE_FULL: (StoreFull, "the database or its disk is full"),
     sqlite3.SQLITE_NOTADB: (StoreUnavailable, "the file is not an SQLite database"),
-    sqlite3.SQLITE_READONLY: (StoreUnavailable, "the database may only be read"),
+    sqlite3.SQLITE_READONLY: (StoreUnavailable, "the database is read-only"),
 }
 
 
@@ -105,8 +105,8 @@ class Sqlite:
         weak = list(sqlite_file.weaknesses(self._path))
         if sqlite3.sqlite_version_info < SOUND:
             weak.append(
-                f"SQLite {sqlite3.sqlite_version} may damage it when two programs write at the same"
-                " instant; services of Pinguin take turns, but others that write to it do not:"
+                f"SQLite {sqlite3.sqlite_version} may corrupt it when two programs write at the"
+                " same instant; services of Pinguin take turns, but others that write to it do not:"
                 f" install {_told(SOUND)} or later"
             )
         return weak
@@ -236,7 +236,7 @@ def _promise(connection: sqlite3.Connection) -> None:
     for setting in _SETTINGS:
         connection.execute(f"PRAGMA {setting}")
     if _pragma(connection, "synchronous") != _FULL:
-        raise StoreUnavailable("SQLite does not promise to keep what it commits (synchronous)")
+        raise StoreUnavailable("SQLite does not guarantee durable commits (synchronous)")
 
 
 def _told(version: tuple[int, ...]) -> str:

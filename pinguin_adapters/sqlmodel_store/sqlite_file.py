@@ -46,7 +46,7 @@ def make_file(path: Path) -> None:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except OSError as error:
         raise StoreUnavailable(
-            _no_folder(path) or error.strerror or "the system refuses to make it"
+            _no_folder(path) or error.strerror or "the operating system refuses to create it"
         ) from error
 
 

@@ -29,13 +29,13 @@ def require_fit(connection: Connection) -> None:
     there = {column["name"] for column in inspector.get_columns(TABLE.name)}
     if differing := there ^ {column.name for column in TABLE.columns}:
         raise StoreUnavailable(
-            f"its table {TABLE.name} is not the one that this version of Pinguin knows"
+            f"its table {TABLE.name} does not match this version of Pinguin"
             f" (they differ in {', '.join(sorted(differing))}): {_REMEDY}"
         )
     if not _are_keys_unique(inspector):
         raise StoreUnavailable(
-            f"its table {TABLE.name} has no unique index of {_UNIQUE}, so that a request that"
-            f" comes again would be sent again: {_REMEDY}"
+            f"its table {TABLE.name} has no unique index of {_UNIQUE}, so a repeated"
+            f" request would be sent again: {_REMEDY}"
         )
 
 

@@ -142,7 +142,9 @@ def test_a_table_with_other_columns_is_refused(url: str, *, migrate: bool) -> No
         connection.exec_driver_sql(
             "ALTER TABLE pinguin_notification RENAME COLUMN subject TO title"
         )
-    with pytest.raises(StoreUnavailable, match=r"not the one .* \(they differ in subject, title\)"):
+    with pytest.raises(
+        StoreUnavailable, match=r"does not match this .* \(they differ in subject, title\)"
+    ):
         run(opened_and_used(url, migrate=migrate))
 
 

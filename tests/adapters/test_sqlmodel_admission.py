@@ -17,7 +17,7 @@ from pinguin_adapters.sqlmodel_store.disk_reserve import RESERVE, DiskReserve
 from pinguin_core import Channel, Receipt, StoreFull, StoreUnavailable
 from pinguin_core.testing.fakes import NOON
 
-QUEUE = "the queue of what is to be stored is full"
+QUEUE = "the queue of notifications to store is full"
 
 
 async def kinds(calls: list[Awaitable[None]]) -> list[type | None]:
@@ -176,7 +176,7 @@ def test_the_last_64_mib_of_a_disk_are_left_alone(monkeypatch: pytest.MonkeyPatc
     reserve.require(100)
     disk.free = RESERVE
     watch.time += 1
-    with pytest.raises(StoreFull, match=r"less than 64 MiB are free on the disk of /srv, .*: make"):
+    with pytest.raises(StoreFull, match=r"less than 64 MiB are free on the disk of /srv, .*: free"):
         reserve.require(100)
 
 

@@ -232,7 +232,7 @@ def test_a_database_that_is_not_there_is_said_to_be_missing(server_url: str) -> 
 def test_an_address_where_nobody_listens_is_said_to_be_one(server_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(StoreUnavailable, match=r"no server (listens|answers) there"):
+    with pytest.raises(StoreUnavailable, match=r"no server (is listening|answers) there"):
         run(open_and_close(altered(server_url, port=port, password=SECRET)))
 
 
@@ -308,5 +308,5 @@ def test_a_database_that_cannot_be_made_to_remember_is_refused(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgresql, "_SETTINGS", "SET synchronous_commit = off")
-    with pytest.raises(StoreUnavailable, match=r"does not promise to keep .* \(synchronous_commit"):
+    with pytest.raises(StoreUnavailable, match=r"does not guarantee .* \(synchronous_commit"):
         run(open_and_close(postgresql_url))

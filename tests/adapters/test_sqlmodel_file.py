@@ -117,7 +117,7 @@ def test_an_sqlite_with_a_bug_that_damages_is_warned_of(
 ) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
     monkeypatch.setattr(sqlite3, "sqlite_version", ".".join(map(str, version)))
-    weak = [each for each in run(warnings_of(tmp_path / "store.db")) if "damage" in each]
+    weak = [each for each in run(warnings_of(tmp_path / "store.db")) if "corrupt" in each]
     assert warnings == len(weak)
     assert all(each.endswith("install 3.51.3 or later") for each in weak)
 

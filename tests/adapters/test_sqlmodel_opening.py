@@ -109,7 +109,7 @@ def test_reading_connections_cannot_write(tmp_path: Path) -> None:
     run(open_and_close(tmp_path / "store.db"))
     with (
         sqlite.reading_engine(tmp_path / "store.db").connect() as connection,
-        pytest.raises(StoreUnavailable, match="may only be read"),
+        pytest.raises(StoreUnavailable, match="is read-only"),
     ):
         connection.exec_driver_sql("DELETE FROM pinguin_notification")
 
@@ -117,7 +117,7 @@ def test_reading_connections_cannot_write(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
-        ("_SETTINGS", ("synchronous = NORMAL",), r"does not promise .* \(synchronous\)"),
+        ("_SETTINGS", ("synchronous = NORMAL",), r"does not guarantee .* \(synchronous\)"),
         ("_WAL", "journal_mode = DELETE", "does not allow write-ahead logging, only delete"),
     ],
 )

@@ -30,7 +30,7 @@ class Server:
     def connect(self) -> Iterator[Connection]:
         self.connects += 1
         if self.connects == 2:
-            raise StoreUnavailable("the server takes no more connections")
+            raise StoreUnavailable("the server accepts no more connections")
         with sa.create_engine("sqlite://", poolclass=sa.NullPool).connect() as connection:
             yield connection.execution_options(number=self.connects)
 

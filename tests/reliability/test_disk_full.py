@@ -188,7 +188,7 @@ def test_outcomes_are_recorded_while_nothing_new_is_accepted(tmp_path: Path) -> 
         async with opened(shortage.path) as store:
             await add_until_refused(store, numbers, random, answers)
             while await deliver(store, 8, answers):
-                with pytest.raises(StoreFull, match="kept for the outcomes of deliveries"):
+                with pytest.raises(StoreFull, match="reserved for deliveries' outcomes"):
                     await store.add(mail(next(numbers), random))
             assert sorted(answers.sent) == sorted(answers.added)
             assert len(answers.sent) >= 100
