@@ -23,50 +23,50 @@ if TYPE_CHECKING:
 
 
 class NotificationType(betterproto.Enum):
-    """The way by which a notification leaves."""
+    """The channel that a notification is sent through."""
 
     EMAIL = 0
     SMS = 1
 
 
 class Status(betterproto.Enum):
-    """How a notification stands. SENT, FAILED and CANCELLED are final."""
+    """The state of a notification. SENT, FAILED and CANCELLED are final."""
 
     QUEUED = 0
     """
-    Waits for its time, for a free place, for its next attempt, or is being delivered.
+    Waiting for its time, for a free slot or for its next attempt, or being delivered.
     """
 
     SENT = 1
-    """The provider took it."""
+    """The provider accepted it."""
 
     FAILED = 2
-    """It was refused, or its retries are used up; `last_error` says why."""
+    """
+    It was refused for good, or its retries are used up; `last_error` says why.
+    """
 
     UNKNOWN = 3
     """Not known to this version of the client."""
 
     CANCELLED = 4
-    """It was called back before it was sent."""
+    """It was cancelled before it was sent."""
 
 
 class AttemptOutcome(betterproto.Enum):
-    """What came of an attempt."""
+    """The outcome of an attempt."""
 
     UNSPECIFIED = 0
     SENT = 1
-    """The provider took the message."""
+    """The provider accepted the message."""
 
     REFUSED = 2
     """The provider refused it for good."""
 
     FAILED = 3
-    """It failed in a way that a later attempt may not."""
+    """It failed, but a later attempt may succeed."""
 
     UNCLEAR = 4
-    """
-    It failed too, but the provider may have taken the message all the same.
-    """
+    """It failed, but the provider may have accepted the message."""
 
     CRASHED = 5
     """Its worker stopped before it could report."""
@@ -77,7 +77,7 @@ class AttemptOutcome(betterproto.Enum):
 
 @dataclass(eq=False, repr=False)
 class EmailAttachment(betterproto.Message):
-    """A file that goes with an e-mail."""
+    """A file attached to an e-mail."""
 
     filename: str = betterproto.string_field(1)
     content_type: str = betterproto.string_field(2)
@@ -100,23 +100,23 @@ class NotificationRequest(betterproto.Message):
 
     subject: str = betterproto.string_field(3)
     """
-    One line of at most 998 characters. An SMS has no subject: it is kept, and not sent.
+    One line of at most 998 characters. The subject of an SMS is stored, but not sent.
     """
 
     message: str = betterproto.string_field(4)
     """The plain text; at most 1,600 characters in an SMS."""
 
     scheduled_time: Optional[datetime] = betterproto.message_field(5, optional=True)
-    """When to send it; at once if absent or past. Never sent early."""
+    """When to send it; at once if absent or in the past. Never sent early."""
 
     attachments: List["EmailAttachment"] = betterproto.message_field(6)
     """Not supported yet: a request that sets it is refused."""
 
     idempotency_key: str = betterproto.string_field(16)
     """
-    The caller's own name for this request: at most 255 visible ASCII characters without spaces,
-     such as a random UUID. The same key with the same content and time makes no second
-     notification: the first one is answered as it stands. Metadata `idempotency-key` does the same.
+    A key that is unique for this request: at most 255 visible ASCII characters without spaces,
+     such as a random UUID. A repeated request with the same key, content and time creates no
+     second notification; it returns the first one. The metadata `idempotency-key` does the same.
     """
 
     html_message: str = betterproto.string_field(17)
@@ -127,10 +127,12 @@ class NotificationRequest(betterproto.Message):
 
 @dataclass(eq=False, repr=False)
 class Attempt(betterproto.Message):
-    """One attempt to deliver a notification, which has ended."""
+    """
+    One attempt to deliver a notification. Only attempts that have ended are listed.
+    """
 
     number: int = betterproto.int32_field(1)
-    """Which one it was, from 1."""
+    """Counted from 1."""
 
     started_at: Optional[datetime] = betterproto.message_field(2, optional=True)
     ended_at: Optional[datetime] = betterproto.message_field(3, optional=True)
@@ -140,13 +142,13 @@ class Attempt(betterproto.Message):
 
     text: str = betterproto.string_field(6)
     """
-    What the provider said or what went wrong, in one line, without the recipient and the content.
+    What the provider said or what went wrong, in one line, without the recipient or the content.
     """
 
 
 @dataclass(eq=False, repr=False)
 class NotificationResponse(betterproto.Message):
-    """A notification as it stands."""
+    """The current state of a notification."""
 
     notification_id: str = betterproto.string_field(1)
     """
@@ -164,7 +166,7 @@ class NotificationResponse(betterproto.Message):
     """
 
     retry_count: int = betterproto.int32_field(8)
-    """How many retries were begun or are waited for."""
+    """How many retries were started or are pending."""
 
     created_at: str = betterproto.string_field(9)
     """RFC 3339 in UTC, as in `2030-01-01T09:00:00Z`."""
@@ -177,26 +179,26 @@ class NotificationResponse(betterproto.Message):
     """Not filled yet."""
 
     last_error: str = betterproto.string_field(16)
-    """What went wrong most recently; empty when nothing did."""
+    """The most recent error; empty if there was none."""
 
     next_attempt_time: Optional[datetime] = betterproto.message_field(17, optional=True)
     """
-    When the next attempt is due, while it is QUEUED and no attempt is under way.
+    When the next attempt is due, while it is QUEUED and no attempt is in progress.
     """
 
     possible_duplicate: bool = betterproto.bool_field(18)
     """
-    An attempt may have delivered it without our learning so, and another was or will be made.
+    An earlier attempt may have delivered it too, so there may be another copy.
     """
 
     sms_segments: int = betterproto.int32_field(19)
     """
-    Of how many segments an SMS consists, by which providers charge; 0 of an e-mail.
+    The number of segments of an SMS, which providers charge for; 0 for an e-mail.
     """
 
     attempts: List["Attempt"] = betterproto.message_field(20)
     """
-    The attempts that have ended, oldest first; of more than a hundred, the latest hundred.
+    The attempts that have ended, oldest first; at most the latest hundred.
     """
 
 
@@ -208,7 +210,7 @@ class GetNotificationStatusRequest(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class ListNotificationsRequest(betterproto.Message):
     statuses: List["Status"] = betterproto.enum_field(1)
-    """Only notifications in one of these states; all if empty."""
+    """Only notifications with one of these statuses; all if empty."""
 
     page_size: int = betterproto.int32_field(16)
     page_token: str = betterproto.string_field(17)
@@ -219,7 +221,7 @@ class ListNotificationsRequest(betterproto.Message):
 class ListNotificationsResponse(betterproto.Message):
     notifications: List["NotificationResponse"] = betterproto.message_field(1)
     next_page_token: str = betterproto.string_field(16)
-    """Where the next page begins; empty on the last."""
+    """The token of the next page; empty on the last one."""
 
 
 @dataclass(eq=False, repr=False)
