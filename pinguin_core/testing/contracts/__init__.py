@@ -6,6 +6,7 @@ WITH_ASSERTS = [
     "claiming",
     "counting",
     "delivering",
+    "handling",
     "keeping",
     "laws",
     "lifecycle",

@@ -23,12 +23,7 @@ from pinguin_core.testing.contracts.samples import (
     TICK,
     queued,
 )
-from pinguin_core.testing.contracts.storage import (
-    Connect,
-    StorageContract,
-    with_storage,
-    with_store,
-)
+from pinguin_core.testing.contracts.storage import StorageContract, with_store
 from pinguin_core.testing.fakes import NOON
 from pinguin_core.testing.strategies import LAST_MOMENT
 from pinguin_core.values import NotificationId
@@ -190,15 +185,6 @@ class Claiming(StorageContract):
         await store.save(claimed.fail(REFUSED, NOON, BACKOFF))
         await store.save(claimed.fail(REFUSED, NOON, BACKOFF).requeue(NOON + HOUR))
         assert _names(await _claim(store, NOON + HOUR)) == ["notif-1"]
-
-    @with_storage
-    async def test_what_another_handle_added_is_claimed(self, connect: Connect) -> None:
-        async with connect() as here, connect() as there:
-            await here.add(queued())
-            assert await there.next_wake(Channel.EMAIL) == NOON
-            [claimed] = await _claim(there, NOON)
-            assert claimed == await here.get(claimed.id)
-            assert await _claim(here, NOON) == []
 
     @with_store
     async def test_the_next_wake_is_the_earliest(self, store: NotificationRepository) -> None:

@@ -26,12 +26,7 @@ from pinguin_core.testing.contracts.samples import (
     keyed,
     queued,
 )
-from pinguin_core.testing.contracts.storage import (
-    Connect,
-    StorageContract,
-    with_storage,
-    with_store,
-)
+from pinguin_core.testing.contracts.storage import StorageContract, with_store
 from pinguin_core.testing.fakes import NOON
 from pinguin_core.testing.strategies import FIRST_MOMENT, LAST_MOMENT
 from pinguin_core.values import MAX_IDEMPOTENCY_KEY, IdempotencyKey, NotificationId
@@ -220,36 +215,10 @@ class Keeping(StorageContract):
         same = notification == kept  # comparing within assert would print both
         assert same
 
-    @with_storage
-    async def test_what_was_answered_survives_a_crash(self, connect: Connect) -> None:
-        """It is there for another handle while the first, which stopped working, is still open."""
-        first, second = queued("notif-1"), queued("notif-2")
-        async with connect() as crashed:
-            await crashed.add(first)
-            await crashed.add(second)
-            await crashed.save(first.cancel(NOON))
-            async with connect() as store:
-                assert first.cancel(NOON) == await store.get(first.id)
-                assert second == await store.get(second.id)
-
-    @with_storage
-    async def test_what_was_answered_survives_closing(self, connect: Connect) -> None:
-        notification = queued()
-        with pytest.raises(ZeroDivisionError):
-            await _add_and_break(connect, notification)
-        async with connect() as store:
-            assert notification == await store.get(notification.id)
-
 
 async def _kept(store: NotificationRepository, notification: Notification) -> Notification:
     await store.add(notification)
     return await store.get(notification.id)
-
-
-async def _add_and_break(connect: Connect, notification: Notification) -> None:
-    async with connect() as store:
-        await store.add(notification)
-        raise ZeroDivisionError
 
 
 def _at(moment: datetime, name: str = "notif-1") -> Notification:

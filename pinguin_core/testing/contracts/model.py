@@ -43,6 +43,7 @@ from pinguin_core.testing.fakes import NOON
 from pinguin_core.values import IdempotencyKey, NotificationId
 
 _MOST = 4  # notifications; a few that much happens to show more than many
+_MOST_HANDLES = 3
 _Step = Callable[[Notification, datetime], Notification]
 _STEPS: list[_Step] = [
     lambda it, now: it.start(now, LEASE),
@@ -85,6 +86,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         super().__init__()
         self.session = Session(contract)
         self.store = self.session.open_handle()
+        self.handles = [self.store]
         self.model: dict[NotificationId, Notification] = {}
         self.now = NOON
 
@@ -161,10 +163,16 @@ class RepositoryMachine(RuleBasedStateMachine):
         if wake_at is not None:
             self.now = max(self.now, wake_at + off)
 
-    @rule()
-    def crash(self) -> None:
-        """Go on with a new handle, while the old one is left as it was."""
-        self.store = self.session.open_handle()
+    @rule(choice=st.integers(0, _MOST_HANDLES - 1))
+    def change_handles(self, choice: int) -> None:
+        """Go on with a handle that has not seen what was done since, or with a new one.
+
+        The one that was used is left as it was, as after a crash.
+        """
+        if choice >= len(self.handles):
+            choice = len(self.handles)
+            self.handles.append(self.session.open_handle())
+        self.store = self.handles[choice]
 
     @invariant()
     def the_same_is_stored(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 from pinguin_core.testing.contracts.claiming import Claiming
+from pinguin_core.testing.contracts.handling import Handling
 from pinguin_core.testing.contracts.keeping import Keeping
 from pinguin_core.testing.contracts.laws import Laws
 from pinguin_core.testing.contracts.model import Modelled
@@ -12,7 +13,7 @@ from pinguin_core.testing.contracts.racing import Racing
 from pinguin_core.testing.contracts.storage import Connect
 
 
-class NotificationRepositoryContract(Keeping, Claiming, Racing, Laws, Modelled):
+class NotificationRepositoryContract(Keeping, Claiming, Handling, Racing, Laws, Modelled):
     """All that a `NotificationRepository` promises, as tests. Inherit it and define `storage`.
 
     ```python
