@@ -25,6 +25,7 @@ LINES: Final = [
     "before\n.\nafter\r.\rend",
     "From the beginning\nTo: eve@example.com\n\nHi",
     "\n\n  indented\n\n",
+    "ends in half a line end\r",
     "tab\there \x0b\x0c\x1b\x85\u2028\u2029",
 ]
 """Each is a body, of several lines or with characters that no subject may have."""

@@ -9,7 +9,7 @@ from support.handle_mutants import HANDLE_MUTANTS, Apart
 from support.mutants import caught_by, promises
 from support.repository_mutants import REPOSITORY_MUTANTS, Mutant, Picky
 
-from pinguin_core.testing.contracts import Connect, NotificationRepositoryContract
+from pinguin_core.testing.contracts import Connect, NotificationRepositoryContract, handling
 
 MUTANTS = REPOSITORY_MUTANTS | HANDLE_MUTANTS
 
@@ -32,7 +32,10 @@ def test_what_has_no_defect_passes(sound: type[Mutant]) -> None:
 
 
 @pytest.mark.parametrize(("mutant", "catchers"), MUTANTS.values(), ids=MUTANTS)
-def test_a_defect_is_caught(mutant: type[Mutant], catchers: list[str]) -> None:
+def test_a_defect_is_caught(
+    mutant: type[Mutant], catchers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handling, "_LIMIT", 1.0)
     assert catchers == caught_by(Examined(mutant), catchers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
@@ -13,11 +14,15 @@ from typing import Any, ClassVar, Final
 from pinguin_core import (
     Channel,
     DuplicateNotification,
+    Email,
+    EmailAddress,
+    Failed,
     IdempotencyKey,
     Notification,
     NotificationId,
     Queued,
     Sending,
+    Sent,
     Sms,
     StaleNotification,
     StoreUnavailable,
@@ -92,6 +97,31 @@ def _without_sms_subject(it: Notification) -> Notification:
     )
 
 
+def _with_a_shorter_reason(it: Notification) -> Notification:
+    state = it.state
+    return (
+        replace(it, state=replace(state, reason=state.reason[:190]))
+        if isinstance(state, Failed)
+        else it
+    )
+
+
+def _with_a_shorter_name(it: Notification) -> Notification:
+    state = it.state
+    if not isinstance(state, Sent):
+        return it
+    return replace(it, state=replace(state, provider_message_id=state.provider_message_id[:255]))
+
+
+def _in_lower_case(it: Notification) -> Notification:
+    to = str(it.message.to).lower()
+    return (
+        replace(it, message=replace(it.message, to=EmailAddress(to)))
+        if isinstance(it.message, Email)
+        else it
+    )
+
+
 def _second_of_the_channel(it: Notification) -> Notification:
     return replace(it, message=replace(it.message, subject="Re: Hi"))
 
@@ -113,6 +143,25 @@ class IgnoresCase(Mutant):
         if str(notification.id).lower() in {str(name).lower() for name in self._stored}:
             raise DuplicateNotification(str(notification.id))
         await super().add(notification)
+
+
+def with_ids_cut(at: int) -> type[Mutant]:
+    class Cut(Mutant):
+        async def add(self, notification: Notification) -> None:
+            if str(notification.id)[:at] in {str(name)[:at] for name in self._stored}:
+                raise DuplicateNotification(str(notification.id))
+            await super().add(notification)
+
+    return Cut
+
+
+class TakesIdsForPatterns(Mutant):
+    async def get(self, notification_id: NotificationId) -> Notification:
+        pattern = re.compile(str(notification_id).replace("_", "."))
+        for name, stored in self._stored.items():
+            if pattern.fullmatch(str(name)):
+                return stored
+        return await super().get(notification_id)
 
 
 class AddOverwrites(Mutant):
@@ -148,6 +197,16 @@ class RefusesTheKeyTooLate(Mutant):
         if notification.idempotency_key in self._keys:
             raise DuplicateNotification(str(notification.id))
         self._stored.pop(notification.id)
+        await super().add(notification)
+
+
+class TakesTheKeyOfWhatItRefuses(Mutant):
+    async def add(self, notification: Notification) -> None:
+        key = notification.idempotency_key
+        if key is not None and key not in self._keys:
+            self._keys[key] = notification.id
+            if notification.id not in self._stored:
+                del self._keys[key]
         await super().add(notification)
 
 
@@ -191,6 +250,25 @@ class AddsKeysWithoutALock(Mutant):
             raise DuplicateNotification(str(notification.id))
         self._keys.pop(key, None) if key is not None else None
         await super().add(notification)
+
+
+class FindsWhatWasSaved(Mutant):
+    """Keeps a copy under each key, of which its claims know nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies: dict[IdempotencyKey | None, Notification] = {}
+
+    async def add(self, notification: Notification) -> None:
+        await super().add(notification)
+        self.copies[notification.idempotency_key] = notification
+
+    async def save(self, notification: Notification) -> None:
+        await super().save(notification)
+        self.copies[notification.idempotency_key] = notification
+
+    async def find(self, idempotency_key: IdempotencyKey) -> Notification | None:
+        return self.copies.get(idempotency_key)
 
 
 def with_keys(change: Callable[[str], str]) -> type[Mutant]:
@@ -307,6 +385,38 @@ class IgnoresTheChannel(Picky):
         return super().is_due(it, it.channel, now)
 
 
+class TakesNoLimitForNone(Picky):
+    def limit(self, limit: int) -> int:
+        return limit or 1_000
+
+
+class CountsTheOtherChannel(Picky):
+    async def claim_due(
+        self, channel: Channel, now: datetime, lease: timedelta, limit: int
+    ) -> Sequence[Notification]:
+        due = self.order([it for it in self._stored.values() if self.is_due(it, it.channel, now)])
+        wanted = [each for each in due[:limit] if each.channel is channel]
+        claimed = [self.claim(each, now, lease) for each in wanted]
+        self._stored.update((each.id, each) for each in claimed)
+        return claimed
+
+
+class CountsOnlyWhatItStarts(Picky):
+    async def claim_due(
+        self, channel: Channel, now: datetime, lease: timedelta, limit: int
+    ) -> Sequence[Notification]:
+        claimed: list[Notification] = []
+        while limit > 0 and (one := await super().claim_due(channel, now, lease, 1)):
+            claimed += one
+            limit -= not one[0].is_final
+        return claimed
+
+
+class ClaimsTheExpiredLast(Picky):
+    def order(self, due: list[Notification]) -> list[Notification]:
+        return sorted(super().order(due), key=lambda each: isinstance(each.state, Sending))
+
+
 class TakesWhatIsHeld(Picky):
     def is_due(self, it: Notification, channel: Channel, now: datetime) -> bool:
         held = isinstance(it.state, Sending) and it.channel is channel
@@ -386,6 +496,36 @@ class IndexIsNotUpdated(Picky):
         return it.claim(max(now, it.wake_at or now), lease)
 
 
+class ARefusedSaveMovesTheIndex(Mutant):
+    """Writes its index first, and compares the versions afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.index: dict[NotificationId, datetime | None] = {}
+
+    async def add(self, notification: Notification) -> None:
+        await super().add(notification)
+        self.index[notification.id] = notification.wake_at
+
+    async def save(self, notification: Notification) -> None:
+        self.index[notification.id] = notification.wake_at
+        await super().save(notification)
+
+    async def claim_due(
+        self, channel: Channel, now: datetime, lease: timedelta, limit: int
+    ) -> Sequence[Notification]:
+        claimed = await super().claim_due(channel, now, lease, limit)
+        self.index.update((each.id, each.wake_at) for each in claimed)
+        return claimed
+
+    async def next_wake(self, channel: Channel) -> datetime | None:
+        wakes = [wake for name, wake in self.index.items() if self._is_of(name, channel)]
+        return min((wake for wake in wakes if wake is not None), default=None)
+
+    def _is_of(self, name: NotificationId, channel: Channel) -> bool:
+        return name in self._stored and self._stored[name].channel is channel
+
+
 class FinalForEver(Picky):
     """Takes what is final out of its index, and never puts it back."""
 
@@ -451,6 +591,35 @@ class ClaimsWithoutALock(Hasty):
         await asyncio.sleep(0)
         self._stored.update((each.id, each) for each in claimed)
         return claimed
+
+
+class LocksOnlyWhatIsQueued(Hasty):
+    async def claim_due(
+        self, channel: Channel, now: datetime, lease: timedelta, limit: int
+    ) -> Sequence[Notification]:
+        before = dict(self._stored)
+        claimed = await super().claim_due(channel, now, lease, limit)
+        expired = [each for each in claimed if isinstance(before[each.id].state, Sending)]
+        self._stored.update((each.id, before[each.id]) for each in expired)
+        await asyncio.sleep(0)
+        self._stored.update((each.id, each) for each in expired)
+        return claimed
+
+
+class LeavesItsLockBehind(Mutant):
+    """A call that is cancelled does not release it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = asyncio.Lock()
+
+    async def add(self, notification: Notification) -> None:
+        await self.lock.acquire()
+        await asyncio.sleep(0)
+        try:
+            await super().add(notification)
+        finally:
+            self.lock.release()
 
 
 class SavesWithoutALock(Hasty):
@@ -693,6 +862,62 @@ REPOSITORY_MUTANTS: Final[dict[str, tuple[type[Mutant], list[str]]]] = {
     "a refusal takes its neighbours": (
         ARefusalTakesItsNeighbours,
         ["concurrent_adds_of_many_are_all_kept"],
+    ),
+    "ids are cut at 24": (with_ids_cut(24), ["ids_differ_by_every_character"]),
+    "ids are cut at 63": (with_ids_cut(63), ["ids_differ_by_every_character"]),
+    "ids are patterns": (TakesIdsForPatterns, ["ids_differ_by_every_character"]),
+    "a refused one takes its key": (
+        TakesTheKeyOfWhatItRefuses,
+        ["the_key_of_a_refused_one_is_free"],
+    ),
+    "claims are not found by key": (
+        FindsWhatWasSaved,
+        ["what_is_claimed_is_stored_as_it_was_given", "what_another_handle_changed_is_seen"],
+    ),
+    "a refused save moves the index": (
+        ARefusedSaveMovesTheIndex,
+        ["a_refused_save_does_not_move_what_is_waited_for"],
+    ),
+    "no limit is none": (TakesNoLimitForNone, ["none_is_claimed_where_none_is_asked_for"]),
+    "the other channel counts": (
+        CountsTheOtherChannel,
+        ["the_other_channel_does_not_count_towards_the_limit"],
+    ),
+    "what fails in claiming does not count": (
+        CountsOnlyWhatItStarts,
+        ["what_fails_in_claiming_counts_towards_the_limit"],
+    ),
+    "the expired is claimed last": (
+        ClaimsTheExpiredLast,
+        ["an_expired_claim_is_due_at_the_end_of_its_lease"],
+    ),
+    "the history is cut at eight": (
+        distorting(lambda it: replace(it, history=it.history[-8:])),
+        ["the_longest_history_is_kept"],
+    ),
+    "long reasons are cut": (distorting(_with_a_shorter_reason), ["the_longest_texts_are_kept"]),
+    "the provider's long names are cut": (
+        distorting(_with_a_shorter_name),
+        ["the_longest_texts_are_kept"],
+    ),
+    "addresses are kept in lower case": (
+        distorting(_in_lower_case),
+        ["addresses_are_kept_letter_by_letter"],
+    ),
+    "a line end is added": (
+        on_body(lambda body: f"{body}\n" if body.endswith("\r") else body),
+        ["text_is_kept_character_by_character"],
+    ),
+    "expired claims are taken without a lock": (
+        LocksOnlyWhatIsQueued,
+        [
+            "no_expired_claim_is_taken_by_two",
+            "the_end_of_a_claim_and_its_outcome_exclude_each_other",
+        ],
+    ),
+    "a broken call leaves its lock behind": (
+        LeavesItsLockBehind,
+        ["calls_that_are_broken_off_leave_the_store_usable"],
     ),
 }
 """Each defect, and contract tests that must catch it."""

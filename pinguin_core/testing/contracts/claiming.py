@@ -15,12 +15,14 @@ from pinguin_core.testing.contracts.samples import (
     BACKOFF,
     EMAIL,
     HOUR,
+    KEY,
     LEASE,
     LOST,
     RECEIPT,
     REFUSED,
     SMS,
     TICK,
+    keyed,
     queued,
 )
 from pinguin_core.testing.contracts.storage import StorageContract, with_store
@@ -53,10 +55,10 @@ class Claiming(StorageContract):
     async def test_what_is_claimed_is_stored_as_it_was_given(
         self, store: NotificationRepository
     ) -> None:
-        await store.add(queued())
+        await store.add(keyed())
         [claimed] = await _claim(store, NOON + HOUR)
         assert Sending(NOON + HOUR + LEASE) == claimed.state
-        assert claimed == await store.get(claimed.id)
+        assert claimed == await store.get(claimed.id) == await store.find(KEY)
 
     @with_store
     async def test_the_outcome_of_a_claim_can_be_saved(self, store: NotificationRepository) -> None:
@@ -88,6 +90,25 @@ class Claiming(StorageContract):
         assert _names(await _claim(store, NOON + HOUR, limit=3)) == ["d"]
 
     @with_store
+    async def test_an_expired_claim_is_due_at_the_end_of_its_lease(
+        self, store: NotificationRepository
+    ) -> None:
+        """In its turn among those that wait, neither before them nor after them."""
+        await store.add(queued("notif-2"))
+        await _claim(store, NOON)
+        await store.add(queued("notif-1", due_at=NOON + LEASE - TICK))
+        await store.add(queued("notif-3", due_at=NOON + LEASE + TICK))
+        assert _names(await _claim(store, NOON + HOUR)) == ["notif-1", "notif-2", "notif-3"]
+
+    @with_store
+    async def test_none_is_claimed_where_none_is_asked_for(
+        self, store: NotificationRepository
+    ) -> None:
+        await store.add(queued())
+        assert await _claim(store, NOON, limit=0) == []
+        assert queued() == await store.get(queued().id)
+
+    @with_store
     async def test_no_more_are_claimed_than_asked_for(self, store: NotificationRepository) -> None:
         five = [queued(f"notif-{number}", due_at=NOON + number * TICK) for number in range(5)]
         for notification in five:
@@ -104,6 +125,14 @@ class Claiming(StorageContract):
         assert _names(await _claim(store, NOON, channel=Channel.SMS)) == ["notif-2"]
         assert queued("notif-1", EMAIL) == await store.get(queued("notif-1").id)
         assert _names(await _claim(store, NOON, channel=Channel.EMAIL)) == ["notif-1"]
+
+    @with_store
+    async def test_the_other_channel_does_not_count_towards_the_limit(
+        self, store: NotificationRepository
+    ) -> None:
+        await store.add(queued("notif-1", SMS))
+        await store.add(queued("notif-2", EMAIL, NOON + TICK))
+        assert _names(await _claim(store, NOON + HOUR, limit=1)) == ["notif-2"]
 
     @with_store
     async def test_a_claim_holds_until_its_lease_is_over(
@@ -135,6 +164,20 @@ class Claiming(StorageContract):
         assert taken == await store.get(taken.id)
 
     @with_store
+    async def test_a_refused_save_does_not_move_what_is_waited_for(
+        self, store: NotificationRepository
+    ) -> None:
+        await store.add(queued())
+        [dead] = await _claim(store, NOON)
+        [taken] = await _claim(store, NOON + LEASE)
+        for late in dead.succeed(RECEIPT, NOON), dead.interrupt(NOON):
+            with pytest.raises(StaleNotification):
+                await store.save(late)
+            assert await store.next_wake(Channel.EMAIL) == taken.wake_at == NOON + 2 * LEASE
+            assert await _claim(store, NOON + LEASE) == []
+        assert _names(await _claim(store, NOON + 2 * LEASE)) == ["notif-1"]
+
+    @with_store
     async def test_what_outlived_too_many_workers_fails(
         self, store: NotificationRepository
     ) -> None:
@@ -146,6 +189,17 @@ class Claiming(StorageContract):
         assert isinstance(failed.state, Failed)
         assert failed == await store.get(failed.id)
         assert await _claim(store, NOON + HOUR) == []
+
+    @with_store
+    async def test_what_fails_in_claiming_counts_towards_the_limit(
+        self, store: NotificationRepository
+    ) -> None:
+        for name in "notif-1", "notif-2":
+            await store.add(replace(queued(name), state=Sending(NOON), crashes=MAX_CRASHES - 1))
+        for _ in range(2):
+            [failed] = await _claim(store, NOON, limit=1)
+            assert isinstance(failed.state, Failed)
+        assert await _claim(store, NOON) == []
 
     @with_store
     async def test_what_is_final_is_never_claimed(self, store: NotificationRepository) -> None:

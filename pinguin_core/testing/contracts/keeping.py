@@ -7,13 +7,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pinguin_core.errors import DuplicateNotification, NotificationNotFound, StaleNotification
-from pinguin_core.message import Email, Sms
-from pinguin_core.notification import Notification, Queued
+from pinguin_core.errors import (
+    DuplicateNotification,
+    NotificationNotFound,
+    PermanentDeliveryError,
+    StaleNotification,
+)
+from pinguin_core.message import MAX_SMS_TEXT, MAX_SUBJECT, Email, Sms
+from pinguin_core.notification import MOST_ATTEMPTS, Notification, Queued, Receipt
 from pinguin_core.ports import NotificationRepository
 from pinguin_core.testing import awkward
 from pinguin_core.testing.contracts.samples import (
     BACKOFF,
+    BUSY,
     EMAIL,
     HOUR,
     KEY,
@@ -29,9 +35,18 @@ from pinguin_core.testing.contracts.samples import (
 from pinguin_core.testing.contracts.storage import StorageContract, with_store
 from pinguin_core.testing.fakes import NOON
 from pinguin_core.testing.strategies import FIRST_MOMENT, LAST_MOMENT
-from pinguin_core.values import MAX_IDEMPOTENCY_KEY, IdempotencyKey, NotificationId
+from pinguin_core.values import (
+    MAX_IDEMPOTENCY_KEY,
+    MAX_LOCAL_PART,
+    EmailAddress,
+    IdempotencyKey,
+    NotificationId,
+    PhoneNumber,
+)
 
 _LARGEST_BODY = 1_000_000  # characters, of four bytes each: all that a request can carry
+_LONG = 1_000  # characters; nothing limits what a provider calls a message, or says of it
+_LONGEST_ID = 64
 
 
 class Keeping(StorageContract):
@@ -58,6 +73,17 @@ class Keeping(StorageContract):
         await store.add(lower)
         assert upper == await store.get(upper.id)
         assert lower == await store.get(lower.id)
+
+    @with_store
+    async def test_ids_differ_by_every_character(self, store: NotificationRepository) -> None:
+        names = ["notif-1", "notif1", "notif_1", "notif--1", "n" * 64, "n" * 63, "n" * 63 + "m"]
+        many = [queued(name) for name in names]
+        for notification in many:
+            await store.add(notification)
+        assert many == [await store.get(notification.id) for notification in many]
+        for name in "notif__1", "______1", "n" * 62:
+            with pytest.raises(NotificationNotFound):
+                await store.get(NotificationId(name))
 
     @with_store
     async def test_an_id_is_added_once(self, store: NotificationRepository) -> None:
@@ -88,6 +114,15 @@ class Keeping(StorageContract):
         with pytest.raises(NotificationNotFound):
             await store.get(second.id)
         assert first == await store.get(first.id) == await store.find(KEY)
+
+    @with_store
+    async def test_the_key_of_a_refused_one_is_free(self, store: NotificationRepository) -> None:
+        await store.add(queued("notif-1"))
+        with pytest.raises(DuplicateNotification):
+            await store.add(keyed("notif-1"))
+        assert await store.find(KEY) is None
+        await store.add(keyed("notif-2"))
+        assert keyed("notif-2") == await store.find(KEY)
 
     @with_store
     async def test_a_key_is_taken_for_all_the_life_of_its_notification(
@@ -139,6 +174,16 @@ class Keeping(StorageContract):
         for version in life[1:]:
             await store.save(version)
             assert version == await store.get(version.id)
+
+    @with_store
+    async def test_the_longest_history_is_kept(self, store: NotificationRepository) -> None:
+        life = _attempted_too_often()
+        await store.add(life[0])
+        for version in life[1:]:
+            await store.save(version)
+            kept = await store.get(version.id)
+            same = version == kept  # comparing within assert would print both
+            assert same
 
     @with_store
     async def test_a_version_is_saved_once(self, store: NotificationRepository) -> None:
@@ -209,6 +254,21 @@ class Keeping(StorageContract):
         assert notification == await _kept(store, notification)
 
     @with_store
+    async def test_addresses_are_kept_letter_by_letter(self, store: NotificationRepository) -> None:
+        for number, address in enumerate(
+            ["Ada.L@Example.COM", "ada.l@example.com", "aDA@bÜcher.de"]
+        ):
+            message = Email(EmailAddress(address), "Hi", "Hello")
+            notification = queued(f"notif-{number}", message)
+            assert notification == await _kept(store, notification)
+
+    @with_store
+    async def test_the_longest_texts_are_kept(self, store: NotificationRepository) -> None:
+        for notification in _longest_texts():
+            kept = await _kept(store, notification)
+            assert notification == kept
+
+    @with_store
     async def test_the_largest_body_is_kept(self, store: NotificationRepository) -> None:
         notification = queued(message=Email(EMAIL.to, "", "😀" * _LARGEST_BODY))
         kept = await _kept(store, notification)
@@ -242,3 +302,30 @@ def _long_life() -> list[Notification]:
     life.append(life[-1].start(NOON + 4 * HOUR, LEASE))
     life.append(life[-1].succeed(RECEIPT, NOON + 4 * HOUR))
     return life
+
+
+def _attempted_too_often() -> list[Notification]:
+    """List the last versions of one whose history has no room left."""
+    life = [queued()]
+    for _ in range(MOST_ATTEMPTS + 1):
+        life.append(life[-1].start(NOON, LEASE))
+        life.append(life[-1].postpone(BUSY, NOON, NOON))
+    assert len(life[-1].history) == MOST_ATTEMPTS
+    return life[-3:]
+
+
+def _longest_texts() -> list[Notification]:
+    """List some that together have each text at its longest, of characters of four bytes each."""
+    name = "n" * (_LONGEST_ID - 1)
+    text = "😀" * _LONG
+    to = EmailAddress(f"{'ü' * (MAX_LOCAL_PART // 2)}@{'d' * 63}.{'e' * 63}.example")
+    email = queued(f"{name}1", Email(to, "😀" * MAX_SUBJECT, "Hello"))
+    sms = queued(
+        f"{name}2", Sms(PhoneNumber(f"+{'1' * 15}"), "😀" * MAX_SMS_TEXT, "😀" * MAX_SUBJECT)
+    )
+    refused = PermanentDeliveryError(text, code=text)
+    return [
+        email.start(NOON, LEASE).succeed(Receipt(text, text, text), NOON),
+        sms.start(NOON, LEASE).fail(refused, NOON, BACKOFF),
+        keyed(f"{name}3", IdempotencyKey("k" * MAX_IDEMPOTENCY_KEY)),
+    ]

@@ -12,7 +12,7 @@ from pinguin_core.errors import DuplicateNotification, PinguinError, StaleNotifi
 from pinguin_core.message import Channel, Email
 from pinguin_core.notification import Notification, Sending
 from pinguin_core.ports import NotificationRepository
-from pinguin_core.testing.contracts.samples import EMAIL, HOUR, LEASE, TICK, keyed, queued
+from pinguin_core.testing.contracts.samples import EMAIL, HOUR, LEASE, RECEIPT, TICK, keyed, queued
 from pinguin_core.testing.contracts.storage import Connect, StorageContract, with_storage
 from pinguin_core.testing.fakes import NOON
 from pinguin_core.values import IdempotencyKey
@@ -33,8 +33,18 @@ class Racing(StorageContract):
             for number in range(_MANY):
                 await callers[0].add(queued(f"notif-{number}", due_at=NOON + number * TICK))
             claimed = await asyncio.gather(*(_claim_all(store) for store in callers))
-        times = Counter(str(notification.id) for each in claimed for notification in each)
-        assert {f"notif-{number}": 1 for number in range(_MANY)} == times
+        _each_once(claimed)
+
+    @with_storage
+    async def test_no_expired_claim_is_taken_by_two(self, connect: Connect) -> None:
+        async with AsyncExitStack() as stack:
+            callers = await _callers(stack, connect)
+            many = [queued(f"notif-{number}") for number in range(_MANY)]
+            await asyncio.gather(*map(callers[0].add, many))
+            dead = await callers[0].claim_due(Channel.EMAIL, NOON, LEASE, _MANY)
+            assert len(dead) == _MANY
+            claimed = await asyncio.gather(*(_claim_all(store) for store in callers))
+        _each_once(claimed)
 
     @with_storage
     async def test_of_concurrent_saves_one_wins(self, connect: Connect) -> None:
@@ -90,6 +100,24 @@ class Racing(StorageContract):
                 assert isinstance(kept.state, Sending) == bool(claimed)
 
     @with_storage
+    async def test_the_end_of_a_claim_and_its_outcome_exclude_each_other(
+        self, connect: Connect
+    ) -> None:
+        """The worker that was too slow saves what came of it, while another takes it from him."""
+        async with AsyncExitStack() as stack:
+            callers = await _callers(stack, connect)
+            for number in range(_ROUNDS):
+                await callers[0].add(queued(f"notif-{number}"))
+                [slow] = await callers[0].claim_due(Channel.EMAIL, NOON, LEASE, 1)
+                taken, saved = await asyncio.gather(
+                    callers[1].claim_due(Channel.EMAIL, NOON + LEASE, LEASE, 1),
+                    _succeeds(callers[2].save(slow.succeed(RECEIPT, NOON)), StaleNotification),
+                )
+                assert saved == (not taken)
+                kept = await callers[0].get(slow.id)
+                assert isinstance(kept.state, Sending) == bool(taken)
+
+    @with_storage
     async def test_concurrent_adds_of_many_are_all_kept(self, connect: Connect) -> None:
         """One that is refused takes none of its neighbours with it."""
         many = [queued(f"notif-{number}") for number in range(_MANY)]
@@ -116,6 +144,11 @@ async def _claim_all(store: NotificationRepository) -> list[Notification]:
             break
         all_claimed += claimed
     return all_claimed
+
+
+def _each_once(claimed: Sequence[Sequence[Notification]]) -> None:
+    times = Counter(str(notification.id) for each in claimed for notification in each)
+    assert {f"notif-{number}": 1 for number in range(_MANY)} == times
 
 
 async def _succeeds(work: Awaitable[None], refusal: type[PinguinError]) -> bool:

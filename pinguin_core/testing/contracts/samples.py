@@ -24,8 +24,6 @@ REFUSED: Final = PermanentDeliveryError("550 no such user", code="550 5.1.1")
 BUSY: Final = TransientDeliveryError("451 try again later", code="451")
 LOST: Final = TransientDeliveryError("connection lost after the dot", ambiguous=True)
 BACKOFF: Final = ExponentialBackoff(uniform=longest)
-
-
 KEY: Final = IdempotencyKey("0b1f6a3e-5c1d-4e0a-9a55-1f8f7c0d2e11")
 
 
