@@ -90,7 +90,10 @@ async def test_a_first_relay_that_is_down_from_the_start_costs_nothing_but_a_sec
         receipt = await send(both.sender, EMAIL, "notif-0")
         await both.send_many(range(1, 20))
     assert receipt.provider_message_id == "<notif-0@mail.example.com>"
-    assert receipt.reply == "fallback: queued (primary: SMTP connect: Connection refused)"
+    assert (
+        receipt.reply
+        == "fallback: queued: RCPT TO:<•••> (primary: SMTP connect: Connection refused)"
+    )
     assert sorted(names(both.fallback)) == numbered(range(20))
     assert both.turns == [("primary", False, "SMTP connect: Connection refused")]
 
@@ -267,7 +270,7 @@ async def test_what_a_relay_says_of_itself_or_of_us_sends_the_message_to_the_sec
         receipt = await send(both.sender)
     assert names(both.fallback) == ["notif-1"]
     assert names(both.primary) == []
-    assert receipt.reply.startswith("fallback: queued (primary: SMTP ")
+    assert receipt.reply.startswith("fallback: queued: RCPT TO:<•••> (primary: SMTP ")
     needs_an_operator = (verb == "AUTH" and "535" in str(answer)) or "550" in str(answer)
     assert [turn[:2] for turn in both.turns] == [("primary", False)] * needs_an_operator
 

@@ -14,8 +14,6 @@ from pinguin_core.testing.contracts import EmailSenderContract, Provider, troubl
 
 
 class Examined(EmailSenderContract):
-    examples = 100
-
     def __init__(self, mutant: type[MemorySender]) -> None:
         self.mutant = mutant
 

@@ -34,6 +34,11 @@ class MemoryProvider:
 
     async def take(self, arrival: Arrival) -> None:
         """Do with a message what the behaviour says."""
+        await self.admit(arrival)
+        if self.behaviour is Behaviour.LOSE_ANSWERS:
+            raise ConnectionResetError
+
+    async def admit(self, arrival: Arrival) -> None:
         await asyncio.sleep(0)
         match self.behaviour:
             case Behaviour.REFUSE:
@@ -62,13 +67,19 @@ class MemorySender(RecordingSender[Any]):
 
     async def send(self, message: Any, *, id: NotificationId, date: datetime) -> Receipt:
         try:
-            await asyncio.wait_for(self.hand_over(message), self.limit)
+            await asyncio.wait_for(self.hand_over(message, self.name(id)), self.limit)
         except TimeoutError:
             raise TransientDeliveryError("no answer") from None
+        except ConnectionResetError as error:
+            raise TransientDeliveryError("no answer", ambiguous=True) from error
         except ConnectionError as error:
             raise TransientDeliveryError("cannot be reached") from error
         return await super().send(message, id=id, date=date)
 
-    async def hand_over(self, message: Any) -> None:
+    def name(self, id: NotificationId) -> str:
+        """Return what the message is called on its way."""
+        return f"<{id}@example.com>"
+
+    async def hand_over(self, message: Any, name: str) -> None:
         subject = message.subject if isinstance(message, Email) else ""
-        await self.provider.take(Arrival(str(message.to), subject, message.body))
+        await self.provider.take(Arrival(str(message.to), subject, message.body, name))

@@ -33,7 +33,7 @@ class ListingProvider(MemoryProvider):
         self.taken: list[Taken] = []
 
     async def accept(self, arrival: Arrival) -> str:
-        await self.take(arrival)
+        await self.admit(arrival)
         name = f"taken-{len(self.taken)}"
         self.taken.append(Taken(name, arrival, datetime.now(UTC)))
         if self.behaviour is Behaviour.LOSE_ANSWERS:

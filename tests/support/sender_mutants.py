@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from support.memory_provider import MemoryProvider, MemorySender
@@ -68,34 +68,34 @@ class LetsTimeoutsOut(MemorySender):
 
 
 class DeliversTwice(MemorySender):
-    async def hand_over(self, message: Any) -> None:
-        await super().hand_over(message)
-        await super().hand_over(message)
+    async def hand_over(self, message: Any, name: str) -> None:
+        await super().hand_over(message, name)
+        await super().hand_over(message, name)
 
 
 class TriesAgainItself(MemorySender):
     """Sends a second time when the answer is late in coming, though it may have been taken."""
 
-    async def hand_over(self, message: Any) -> None:
-        await asyncio.gather(super().hand_over(message), super().hand_over(message))
+    async def hand_over(self, message: Any, name: str) -> None:
+        await asyncio.gather(super().hand_over(message, name), super().hand_over(message, name))
 
 
 class DeliversNothing(MemorySender):
-    async def hand_over(self, message: Any) -> None:
+    async def hand_over(self, message: Any, name: str) -> None:
         return
 
 
 def on_body(change: Callable[[str], str]) -> type[MemorySender]:
     class Changes(MemorySender):
-        async def hand_over(self, message: Any) -> None:
-            await super().hand_over(replace(message, body=change(message.body)))
+        async def hand_over(self, message: Any, name: str) -> None:
+            await super().hand_over(replace(message, body=change(message.body)), name)
 
     return Changes
 
 
 class LosesTheSubject(MemorySender):
-    async def hand_over(self, message: Any) -> None:
-        await super().hand_over(replace(message, subject=""))
+    async def hand_over(self, message: Any, name: str) -> None:
+        await super().hand_over(replace(message, subject=""), name)
 
 
 class MixesConcurrentMessages(MemorySender):
@@ -103,10 +103,10 @@ class MixesConcurrentMessages(MemorySender):
 
     at_hand: Any = None
 
-    async def hand_over(self, message: Any) -> None:
+    async def hand_over(self, message: Any, name: str) -> None:
         self.at_hand = message
         await asyncio.sleep(0)
-        await super().hand_over(self.at_hand)
+        await super().hand_over(self.at_hand, name)
 
 
 class SendsWhatWasCancelled(MemorySender):
@@ -114,10 +114,10 @@ class SendsWhatWasCancelled(MemorySender):
 
     left: str = ""
 
-    async def hand_over(self, message: Any) -> None:
+    async def hand_over(self, message: Any, name: str) -> None:
         whole = replace(message, body=self.left + message.body)
         self.left = message.body
-        await super().hand_over(whole)
+        await super().hand_over(whole, name)
         self.left = ""
 
 
@@ -128,9 +128,9 @@ class LosesItsSessions(MemorySender):
         super().__init__(provider)
         self.sessions = asyncio.Semaphore(4)
 
-    async def hand_over(self, message: Any) -> None:
+    async def hand_over(self, message: Any, name: str) -> None:
         await self.sessions.acquire()
-        await super().hand_over(message)
+        await super().hand_over(message, name)
         self.sessions.release()
 
 
@@ -169,6 +169,62 @@ class Talkative(MemorySender):
             raise TransientDeliveryError(f"not delivered: {message.body}") from None
 
 
+class IndiscreetInItsCode(MemorySender):
+    async def send(self, message: Any, *, id: NotificationId, date: datetime) -> Receipt:
+        try:
+            return await super().send(message, id=id, date=date)
+        except PermanentDeliveryError as error:
+            raise PermanentDeliveryError(error.reason, code=f"550 <{message.to}>") from None
+
+
+class NeverInDoubt(MemorySender):
+    """Says that what the provider did not confirm was not taken."""
+
+    async def send(self, message: Any, *, id: NotificationId, date: datetime) -> Receipt:
+        try:
+            return await super().send(message, id=id, date=date)
+        except TransientDeliveryError as error:
+            raise TransientDeliveryError(error.reason) from None
+
+
+class AlwaysInDoubt(MemorySender):
+    async def send(self, message: Any, *, id: NotificationId, date: datetime) -> Receipt:
+        try:
+            return await super().send(message, id=id, date=date)
+        except TransientDeliveryError as error:
+            raise TransientDeliveryError(error.reason, ambiguous=True) from None
+
+
+class SendsWhatWasLostAgain(MemorySender):
+    async def hand_over(self, message: Any, name: str) -> None:
+        try:
+            await super().hand_over(message, name)
+        except ConnectionResetError:
+            await super().hand_over(message, name)
+
+
+class WaitsForThePast(MemorySender):
+    """Takes the moment that the provider names for a time to wait, by a wrong clock."""
+
+    async def send(self, message: Any, *, id: NotificationId, date: datetime) -> Receipt:
+        try:
+            return await super().send(message, id=id, date=date)
+        except TransientDeliveryError as error:
+            raise TransientDeliveryError(error.reason, retry_after=-timedelta(days=1)) from None
+
+
+class NamesAnew(MemorySender):
+    """Has each message named on the wire as if it were the first of its kind."""
+
+    def name(self, id: NotificationId) -> str:
+        return f"<{id}-{len(self.attempts)}@example.com>"
+
+
+class NamesAfterItsProcess(MemorySender):
+    def name(self, id: NotificationId) -> str:
+        return f"<{id}-{hash(self)}@example.com>"
+
+
 class LongWinded(MemorySender):
     """Passes on a reply of several lines."""
 
@@ -177,6 +233,18 @@ class LongWinded(MemorySender):
             return await super().send(message, id=id, date=date)
         except TransientDeliveryError:
             raise TransientDeliveryError("450 busy\n450 come back later") from None
+
+
+def receiving(**texts: str) -> type[MemorySender]:
+    """Pass the provider's reply on as it is."""
+
+    class Receives(MemorySender):
+        async def send(self, message: Any, *, id: NotificationId, date: datetime) -> Receipt:
+            receipt = await super().send(message, id=id, date=date)
+            told: Any = {field: text.format(message) for field, text in texts.items()}
+            return replace(receipt, **told)
+
+    return Receives
 
 
 def naming(name: Callable[[MemorySender, NotificationId], str]) -> type[MemorySender]:
@@ -204,6 +272,9 @@ _AWKWARD: Final = "awkward_texts_arrive_intact"
 _WHOLE: Final = "the_longest_message_arrives_whole"
 _EVERY: Final = "every_message_arrives_intact"
 _NAMED: Final = "a_receipt_names_the_message"
+_DOUBT: Final = "a_lost_answer_leaves_a_doubt"
+_RECEIVED: Final = "a_receipt_says_nothing_private"
+_ELSEWHERE: Final = "another_process_gives_the_same_name"
 _SAME_NAME: Final = "each_attempt_carries_the_same_name"
 
 SENDER_MUTANTS: Final[dict[str, tuple[type[MemorySender], list[str]]]] = {
@@ -238,6 +309,20 @@ SENDER_MUTANTS: Final[dict[str, tuple[type[MemorySender], list[str]]]] = {
     "waits for ever": (WaitsForEver, [_HANGS]),
     "the recipient is told": (Indiscreet, [_DISCREET]),
     "the content is told": (Talkative, [_DISCREET]),
+    "the recipient is told in a code": (IndiscreetInItsCode, [_DISCREET]),
+    "the recipient is told in a reply": (receiving(reply="queued for <{0.to}>"), [_RECEIVED]),
+    "the content is told in a code": (receiving(code="250 {0.subject}"), [_RECEIVED]),
+    "the recipient is told in a name": (
+        receiving(provider_message_id="{0.to}/1"),
+        [_RECEIVED, _CONCURRENT],
+    ),
+    "a reply of several lines": (receiving(reply="2.0.0 ok\n2.0.0 queued"), [_RECEIVED]),
+    "a lost answer is no doubt": (NeverInDoubt, [_DOUBT]),
+    "a busy provider is a doubt": (AlwaysInDoubt, [_BUSY]),
+    "what was lost is sent again": (SendsWhatWasLostAgain, [_DOUBT, _SAME_NAME]),
+    "a time to wait is negative": (WaitsForThePast, [_BUSY]),
+    "each attempt has another name on the wire": (NamesAnew, [_SAME_NAME]),
+    "each process has other names": (NamesAfterItsProcess, [_ELSEWHERE]),
     "an error of several lines": (LongWinded, [_DISCREET]),
     "receipts are empty": (naming(lambda *_: ""), [_NAMED, _CONCURRENT]),
     "receipts are alike": (naming(lambda *_: "ok"), [_CONCURRENT, _SAME_NAME]),

@@ -16,12 +16,13 @@ _TROUBLE: Final[dict[Behaviour, tuple[str, Answer]]] = {
     Behaviour.REFUSE: ("RCPT", "550 5.1.1"),
     Behaviour.BE_BUSY: ("RCPT", "450 4.2.1"),
     Behaviour.HANG: ("MAIL", Silence.HANG),
+    Behaviour.LOSE_ANSWERS: ("END", Silence.HANG_UP),
 }
 _PIECE: Final = 7  # bytes; every reply is longer
 
 
 class SmtpProvider(ScriptedSmtp):
-    """Takes e-mail, or behaves as it is told; its refusals repeat the command, address and all."""
+    """Takes e-mail, or behaves as it is told; its replies repeat the command, address and all."""
 
     behaviour = Behaviour.ACCEPT
 
@@ -41,8 +42,13 @@ class SmtpProvider(ScriptedSmtp):
     def next_answer(self, verb: str, session: int) -> Answer:
         troubled, answer = _TROUBLE.get(self.behaviour, ("", ""))
         if verb != troubled:
-            return super().next_answer(verb, session)
+            usual = super().next_answer(verb, session)
+            return f"{usual}: {self._recipient(session)}" if verb == "END" else usual
         return f"{answer} not for {self.log[-1][1]}" if isinstance(answer, str) else answer
+
+    def _recipient(self, session: int) -> str:
+        commands = (command for number, command in reversed(self.log) if number == session)
+        return next(command for command in commands if command.upper().startswith("RCPT"))
 
 
 class DistantSmtpProvider(SmtpProvider):
@@ -75,4 +81,6 @@ class DistantSmtpProvider(SmtpProvider):
 
 def _arrival(received: Received) -> Arrival:
     message = email.message_from_bytes(received.content, policy=email.policy.default)
-    return Arrival(received.recipient, message["Subject"], message.get_content())
+    return Arrival(
+        received.recipient, message["Subject"], message.get_content(), message["Message-ID"]
+    )

@@ -21,6 +21,7 @@ from pinguin_core.testing.contracts.provider import (
     ProviderContract,
     arrival,
     normal,
+    private_words,
     with_provider,
 )
 from pinguin_core.testing.fakes import NOON
@@ -84,18 +85,31 @@ class Delivering(ProviderContract):
         assert receipt.provider_message_id.strip()
         arrives(provider, [self.sample])
 
+    @with_provider
+    async def test_a_receipt_says_nothing_private(
+        self, sender: Sender[Any], provider: Provider
+    ) -> None:
+        """In one line each, without recipient, subject or body: they are kept, shown and logged."""
+        receipt = await send(sender, self.private)
+        texts = [receipt.provider_message_id, receipt.code, receipt.reply]
+        assert max(len(text.splitlines()) for text in texts) == 1
+        for word in private_words(self.private):
+            assert word not in " ".join(texts)
+        arrives(provider, [self.private])
+
     def test_every_message_arrives_intact(self) -> None:
         @thoroughly(self)
         @given(messages=st.lists(self.messages(), min_size=1, max_size=4))
         def check(messages: list[Message]) -> None:
-            run(self._check_arrival(messages))
+            run(_check_arrival(self, messages))
 
         check()
 
-    async def _check_arrival(self, messages: list[Message]) -> None:
-        async with self.provider() as (sender, provider):
-            await send_all(sender, messages)
-            arrives(provider, messages)
+
+async def _check_arrival(contract: ProviderContract, messages: Sequence[Message]) -> None:
+    async with contract.provider() as (sender, provider):
+        await send_all(sender, messages)
+        arrives(provider, messages)
 
 
 async def send(sender: Sender[Any], message: Message, name: str = "notif-1") -> Receipt:

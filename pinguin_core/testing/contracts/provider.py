@@ -24,8 +24,8 @@ class Behaviour(Enum):
     `ACCEPT` takes them. `REFUSE` refuses each for good, for its recipient's sake: 550 at RCPT,
     Twilio's 21211. `BE_BUSY` refuses each for now: 450, HTTP 429. `HANG` takes connections and
     requests, and never answers. `BE_UNREACHABLE` listens no more, and ends what connections there
-    are. `LOSE_ANSWERS` takes them, and ends the connection instead of answering; only the provider
-    of a `Reconciler` is asked for that.
+    are. `LOSE_ANSWERS` takes them, and ends the connection instead of answering: after the final
+    dot, after the whole request.
     """
 
     ACCEPT = "accept"
@@ -49,18 +49,20 @@ class Arrival:
         subject: decoded; empty if it came without one.
         body: decoded; what kind of line ends it has does not matter, nor line ends after its last
             line.
+        name: what an e-mail calls itself, its Message-ID; empty for an SMS.
     """
 
     to: str
     subject: str
     body: str
+    name: str = ""
 
 
 class Provider(Protocol):
     """The far side of a sender under test: a server of yours, on a socket of this machine.
 
-    As real ones do, it should repeat the recipient in the texts of its refusals: the contract
-    checks that the sender does not pass them on.
+    As real ones do, it should repeat the recipient in the texts of its answers, friendly or not:
+    the contract checks that the sender does not pass them on.
     """
 
     @property
@@ -110,6 +112,12 @@ def with_provider(
             await test(self, sender, provider)
 
     return as_test(within, test)
+
+
+def private_words(message: Message) -> list[str]:
+    """List what of a message may be found in no error, and in no receipt."""
+    to = str(message.to)
+    return [to, to.partition("@")[0], message.subject, *message.body.split()]
 
 
 def arrival(message: Message) -> Arrival:

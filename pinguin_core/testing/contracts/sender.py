@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import pytest
 from hypothesis.strategies import SearchStrategy
 
+from pinguin_core.errors import DeliveryError
 from pinguin_core.message import MAX_SMS_TEXT, Email, Message, Sms
 from pinguin_core.ports import Sender
+from pinguin_core.testing.contracts.base import run
 from pinguin_core.testing.contracts.delivering import Delivering, arrives, send
-from pinguin_core.testing.contracts.provider import Provider, with_provider
+from pinguin_core.testing.contracts.provider import Behaviour, Provider, with_provider
 from pinguin_core.testing.contracts.reconciling import Reconciling
 from pinguin_core.testing.contracts.samples import EMAIL, SMS
 from pinguin_core.testing.contracts.troubles import Troubles
@@ -71,11 +75,33 @@ class EmailSenderContract(SenderContract):
     async def test_each_attempt_carries_the_same_name(
         self, sender: Sender[Email], provider: Provider
     ) -> None:
-        """So that whoever gets it twice can tell; another notification has another name."""
+        """On the wire and in the receipt; another notification has another name.
+
+        So whoever gets it twice, as after the answer to the first was lost, can tell.
+        """
+        await provider.behave(Behaviour.LOSE_ANSWERS)
+        with pytest.raises(DeliveryError):
+            await send(sender, EMAIL, "notif-1")
+        await provider.behave(Behaviour.ACCEPT)
         receipts = [await send(sender, EMAIL, name) for name in ("notif-1", "notif-1", "notif-2")]
         first, again, other = [receipt.provider_message_id for receipt in receipts]
         assert first == again != other
-        arrives(provider, [EMAIL] * 3)
+        assert sorted(Counter(arrived.name for arrived in provider.arrived).values()) == [1, 3]
+        arrives(provider, [EMAIL] * 4)
+
+    def test_another_process_gives_the_same_name(self) -> None:
+        run(_assert_named_alike(self))
+
+
+async def _assert_named_alike(contract: EmailSenderContract) -> None:
+    names = []
+    for _ in range(2):
+        async with contract.provider() as (sender, provider):
+            receipt = await send(sender, EMAIL)
+            [arrived] = provider.arrived
+            names.append((receipt.provider_message_id, arrived.name))
+    assert names[0] == names[1]
+    assert "" not in names[0]
 
 
 class SmsSenderContract(SenderContract):

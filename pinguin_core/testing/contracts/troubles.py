@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -16,6 +17,7 @@ from pinguin_core.testing.contracts.provider import (
     Behaviour,
     Provider,
     ProviderContract,
+    private_words,
     with_provider,
 )
 
@@ -37,10 +39,24 @@ class Troubles(ProviderContract):
     async def test_a_busy_provider_is_tried_again(
         self, sender: Sender[Any], provider: Provider
     ) -> None:
+        """And it is certain that it has not taken the message."""
         await provider.behave(Behaviour.BE_BUSY)
-        with pytest.raises(TransientDeliveryError):
+        with pytest.raises(TransientDeliveryError) as caught:
             await send(sender, self.sample)
+        assert not caught.value.ambiguous
+        assert (caught.value.retry_after or timedelta(0)) >= timedelta(0)
         arrives(provider, [])
+
+    @with_provider
+    async def test_a_lost_answer_leaves_a_doubt(
+        self, sender: Sender[Any], provider: Provider
+    ) -> None:
+        """The provider has the message; to send it again is not for the sender to decide."""
+        await provider.behave(Behaviour.LOSE_ANSWERS)
+        with pytest.raises(TransientDeliveryError) as caught:
+            await asyncio.wait_for(send(sender, self.sample), _LIMIT)
+        assert caught.value.ambiguous
+        arrives(provider, [self.sample])
 
     @with_provider
     async def test_a_sender_gives_up_when_it_gets_no_answer(
@@ -82,9 +98,11 @@ class Troubles(ProviderContract):
             await provider.behave(trouble)
             with pytest.raises(DeliveryError) as caught:
                 await asyncio.wait_for(send(sender, self.private), _LIMIT)
-            assert len(caught.value.reason.splitlines()) == 1
-            told = f"{caught.value.reason} {caught.value!s} {caught.value!r}"
-            for word in self._private_words():
+            error = caught.value
+            assert len(error.reason.splitlines()) == 1
+            assert len(error.code.splitlines()) <= 1
+            told = f"{error.reason} {error.code} {error!s} {error!r}"
+            for word in private_words(self.private):
                 assert word not in told
 
     @with_provider
@@ -121,10 +139,6 @@ class Troubles(ProviderContract):
             await asyncio.wait_for(send(sender, self.private), _LIMIT)
             arrived = [each for each in provider.arrived if each.body.startswith(self.private.body)]
             assert times == len(arrived)
-
-    def _private_words(self) -> list[str]:
-        to = str(self.private.to)
-        return [to, to.partition("@")[0], self.private.subject, *self.private.body.split()]
 
 
 async def _all_ended(*sends: Any) -> list[Any]:
