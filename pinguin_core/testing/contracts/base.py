@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from abc import ABCMeta
+from collections.abc import Callable, Coroutine
 from inspect import getattr_static
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -12,34 +13,72 @@ from hypothesis import HealthCheck, Phase, settings
 PATIENCE: Final = 60.0
 """Seconds after which a test that hangs is ended."""
 
+FEWEST_EXAMPLES: Final = 4
+
 ContractT = TypeVar("ContractT", bound="Contract")
-_KIT: Final = __name__.rpartition(".")[0]
+_KIT: Final = f"{__name__.rpartition('.')[0]}."
+_YOURS: Final = frozenset({"storage", "provider", "policy", "examples"})
 
 
-class Contract:
+class _Whole(ABCMeta):
+    """Refuses what would take something away from a contract, in a class or afterwards.
+
+    Unlike `__init_subclass__`, a class from beside cannot keep it from looking. It is an `ABCMeta`,
+    so that abstract classes may stand beside a contract.
+    """
+
+    def __init__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> None:
+        super().__init__(name, bases, body)
+        if replaced := sorted(each for each in dir(cls) if cls._is_replaced(each)):
+            names = ", ".join(replaced)
+            raise TypeError(f"{name} replaces what belongs to the contract it inherits: {names}")
+        _check_examples(name, getattr_static(cls, "examples", FEWEST_EXAMPLES))
+
+    def __setattr__(cls, name: str, value: object) -> None:
+        if cls._is_hidden(name, value) or any(map(_is_of_kit, cls._homes(name))):
+            raise TypeError(f"{cls.__name__}.{name} belongs to the contract, and cannot be set")
+        if name == "examples":
+            _check_examples(cls.__name__, value)
+        super().__setattr__(name, value)
+
+    def _is_replaced(cls, name: str) -> bool:
+        homes = cls._homes(name)
+        replaced = any(map(_is_of_kit, homes)) and not _is_of_kit(homes[0])
+        return replaced or cls._is_hidden(name, getattr_static(cls, name, None))
+
+    def _is_hidden(cls, name: str, value: object) -> bool:
+        """Tell whether pytest would pass the tests over."""
+        return name == "__test__" and not value
+
+    def _homes(cls, name: str) -> list[type]:
+        """List the classes that define a public name, the one that counts first."""
+        if name.startswith("_") or name in _YOURS:
+            return []
+        return [base for base in cls.__mro__ if name in vars(base)]
+
+
+def _is_of_kit(home: type) -> bool:
+    return home.__module__.startswith(_KIT)
+
+
+def _check_examples(name: str, examples: object) -> None:
+    if not (isinstance(examples, int) and examples >= FEWEST_EXAMPLES):
+        raise TypeError(f"{name}.examples must be a number, {FEWEST_EXAMPLES} or more")
+
+
+class Contract(metaclass=_Whole):
     """A set of tests to inherit, and nothing but inherit.
 
+    A class that redefines anything of it but its opener and `examples` raises `TypeError` where it
+    is defined.
+
     Attributes:
-        examples: how many examples each property tries, and how many programs the model test runs;
-            raise it in your class to search longer. They are not drawn by chance: a test that
-            fails will fail again.
+        examples: how many examples each property tries, and how many programs the model test runs,
+            4 or more; raise it in your class to search longer. They are not drawn by chance: a test
+            that fails will fail again.
     """
 
     examples: ClassVar[int] = 20
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if replaced := sorted(_replaced(cls)):
-            names = ", ".join(replaced)
-            raise TypeError(f"{cls.__name__} replaces tests of the contract it inherits: {names}")
-
-
-def _replaced(cls: type) -> Iterator[str]:
-    for base in cls.__mro__:
-        if base.__module__.startswith(_KIT):
-            for name, member in vars(base).items():
-                if name.startswith("test_") and getattr_static(cls, name) is not member:
-                    yield name
 
 
 def thoroughly(contract: Contract, **others: Any) -> settings:

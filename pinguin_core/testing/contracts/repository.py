@@ -25,8 +25,8 @@ class NotificationRepositoryContract(Keeping, Claiming, Handling, Racing, Laws, 
     ```
 
     There is nothing to switch off: a store passes all tests, or it loses or repeats somebody's
-    mail. A class that redefines one of them raises `TypeError` where it is defined. Add your own
-    tests beside them, under names of their own.
+    mail. A class that redefines anything but `storage` and `examples` raises `TypeError` where it
+    is defined. Add your own tests beside them, under names of their own.
 
     Each test has an empty storage of its own, and so has each of the examples that the property
     tests try; `storage` should be quick, a hundredth of a second or so. `examples` is how many they

@@ -39,7 +39,7 @@ class SenderContract(Delivering, Troubles):
 
     `MyRelay` is the harder part: a small server in your tests that speaks the provider's protocol,
     and behaves as it is told; see `Provider`. There is nothing to switch off, and a class that
-    redefines one of the tests raises `TypeError` where it is defined.
+    redefines anything but `provider` and `examples` raises `TypeError` where it is defined.
     """
 
     def provider(self) -> AbstractAsyncContextManager[tuple[Sender[Any], Provider]]:
