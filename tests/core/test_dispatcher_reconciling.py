@@ -250,7 +250,7 @@ def test_nothing_is_sent_while_the_store_cannot_tell() -> None:
         ledger.known = None
         stored = await after_two_attempts(sender, queued(), ledger)
         assert [attempt.outcome for attempt in stored.history] == [Outcome.UNCLEAR, Outcome.FAILED]
-        assert "nobody can tell now" in stored.last_error
+        assert "cannot be checked now" in stored.last_error
 
     run(test())
 
