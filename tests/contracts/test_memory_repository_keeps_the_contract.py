@@ -22,7 +22,7 @@ class TestMemoryRepository(NotificationRepositoryContract, SmsLedgerContract):
         yield lambda: nullcontext(repository)
 
 
-class TestSortedRepository(NotificationRepositoryContract):
+class TestSortedRepository(NotificationRepositoryContract, SmsLedgerContract):
     examples = 10
 
     @asynccontextmanager

@@ -13,13 +13,15 @@ import pytest
 from reliability.figures import Note
 from reliability.scale import SEED, scale
 from support.simulation.checker import complaints
-from support.simulation.defects import DEFECTS
+from support.simulation.defects import DEFECTS, FEW
 from support.simulation.records import Trouble
 from support.simulation.world import MAX_RETRIES, Parts, digest_of, simulate
 
+from pinguin_core import Sms
+
 SEEDS = scale(20, 1_000)
 EVENTS = 100_000
-FEWER_EVENTS = 20_000
+FEWER_EVENTS = 15_000
 TRIES = 10
 
 
@@ -45,6 +47,12 @@ def test_nothing_leaves_before_its_time_while_the_wall_clock_jumps_by_up_to_an_h
     scheduled = [each for each in records.requests if each.scheduled_at is not None]
     assert len(jumps) >= 50
     assert len(scheduled) >= 500
+
+
+def test_a_limit_on_sms_holds_that_is_reached_day_by_day() -> None:
+    records = simulate(f"{SEED} limit", FEWER_EVENTS, Parts(sms_per_day=FEW))
+    assert complaints(records, MAX_RETRIES)[:5] == []
+    assert sum(isinstance(request.message, Sms) for request in records.requests) > 3 * FEW
 
 
 def test_a_seed_brings_back_every_event_in_another_process_too() -> None:

@@ -1,21 +1,22 @@
-"""A repository in memory that also finds what is due among ten thousand without looking at all."""
+"""A repository in memory that finds what is due, and counts SMS, without looking at all of it."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
 from typing import TypeAlias
 
-from pinguin_core import Channel, Notification
+from pinguin_core import Channel, Notification, PhoneNumber, SmsCount
 from pinguin_core.testing.fakes import MemoryRepository
 
 _Wake: TypeAlias = tuple[datetime, str, int, Notification]
 
 
 class SortedRepository(MemoryRepository):
-    """Keeps a heap of wakes for each channel.
+    """Keeps a heap of wakes for each channel, the SMS that were tried, and when others were taken.
 
     A version that was overwritten leaves its wake behind, which is dropped when it comes up.
     """
@@ -24,9 +25,13 @@ class SortedRepository(MemoryRepository):
         super().__init__()
         self._wakes: dict[Channel, list[_Wake]] = {channel: [] for channel in Channel}
         self._numbers = count()
+        self._open_sms = MemoryRepository()
+        self._sms_taken_at: list[datetime] = []
 
     def keep(self, notification: Notification) -> None:
         """Keep a version, whatever was kept before."""
+        if notification.channel is Channel.SMS:
+            self._count(notification)
         self._stored[notification.id] = notification
         if notification.wake_at is not None:
             name, number = str(notification.id), next(self._numbers)
@@ -57,6 +62,24 @@ class SortedRepository(MemoryRepository):
     async def next_wake(self, channel: Channel) -> datetime | None:
         first = self._first(channel)
         return None if first is None else first[0]
+
+    async def count_sms(
+        self, since: datetime, *, before: Notification, to: PhoneNumber | None = None
+    ) -> SmsCount:
+        if to is not None:
+            return await super().count_sms(since, before=before, to=to)
+        taken = len(self._sms_taken_at) - bisect_left(self._sms_taken_at, since)
+        count = await self._open_sms.count_sms(since, before=before)
+        return SmsCount(taken + count.sent, count.under_way)
+
+    def _count(self, notification: Notification) -> None:
+        name, open_ones = notification.id, self._open_sms._stored
+        open_ones.pop(name, None)
+        if not notification.is_final:
+            if notification.attempts:
+                open_ones[name] = notification
+        elif (moment := notification.taken_at) is not None:
+            insort(self._sms_taken_at, moment)
 
     def _first(self, channel: Channel) -> _Wake | None:
         wakes = self._wakes[channel]

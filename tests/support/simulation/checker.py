@@ -5,15 +5,15 @@ Nothing here comes from the core but the names of states: its rules are written 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
 from support.simulation.records import Answer, Ask, Claim, Records, Request, Trouble
 
-from pinguin_core import Attempt, Email, Failed, Outcome, Queued, Sent
+from pinguin_core import Attempt, Email, Failed, Outcome, Queued, Sent, Sms
 
 _MAX_CRASHES: Final = 5
 _FOR_EVER: Final = float("inf")
@@ -45,16 +45,29 @@ _EXCUSES: Final = {
 }
 """What must have happened for an attempt to end so although it delivered, and was told of it."""
 
+_LOSES_LEASES: Final = frozenset({Trouble.STOPPED, Trouble.UNSTORED, Trouble.CLOCK_SET})
+"""What may make a lease end before the attempt does, so that nobody counts it."""
+
 
 def complaints(records: Records, max_retries: int) -> list[str]:
     """Everything that breaks a promise."""
     found = [*records.oddities, *_of_requests(records)]
     requests = {str(request.number): request for request in records.requests}
+    sms_of_days = Counter[date]()
     for name, versions in records.versions.items():
         if request := requests.get(versions[0].message.body):
             story = _Story(records, name, request, max_retries)
             found += [f"{name}: {complaint}" for complaint in story.complaints()]
-    return found
+            if (day := story.sms_day()) is not None:
+                sms_of_days[day] += 1
+    return [*found, *_of_days(sms_of_days, records.sms_per_day)]
+
+
+def _of_days(sms: Mapping[date, int], per_day: int | None) -> Iterator[str]:
+    """No more are sent in a day than may be."""
+    for day, count in sms.items():
+        if per_day is not None and count > per_day:
+            yield f"{count} SMS were sent on {day}, more than {per_day}"
 
 
 def _of_requests(records: Records) -> Iterator[str]:
@@ -86,13 +99,15 @@ class _Story:
         self._claims = records.claims[name]
         self._ended = {(each.number, each.started_at): each.outcome for each in self._last.history}
         self._asks = records.asks[name]
+        self._claim_of = {ask.at: self._last_claim_before(ask) for ask in self._asks}
         self._asks_of: defaultdict[tuple[int, datetime] | None, list[Ask]] = defaultdict(list)
         self._disturbances = records.disturbances
         self._looks = records.looks[name]
         self._tries_again_in_doubt = records.tries_again_in_doubt
         self._name = name
+        self._ended_at = records.ended.get(name, _FOR_EVER)
         for ask in self._asks:
-            claim = self._claim_of(ask)
+            claim = self._claim_of[ask.at]
             self._asks_of[None if claim is None else _began(claim)].append(ask)
 
     def complaints(self) -> Iterator[str]:
@@ -106,6 +121,27 @@ class _Story:
         yield from self._looked_up()
         if not isinstance(self._last.state, Sent | Failed):
             yield f"never came to an end: {self._last.state}"
+
+    def sms_day(self) -> date | None:
+        """When an SMS was taken, or may have been, if others saw it to be under way until then."""
+        state = self._last.state
+        if not isinstance(self._last.message, Sms) or not isinstance(state, Sent | Failed):
+            return None
+        if isinstance(state, Failed) and not self._last.possible_duplicate:
+            return None
+        attempt = self._last.history[-1]
+        begun = (attempt.number, attempt.started_at)
+        claim = next(each for each in self._claims if _began(each) == begun)
+        lease = claim.notification.wake_at
+        lost = any(
+            each.trouble in _LOSES_LEASES
+            and each.process in ("", claim.process)
+            and each.id in ("", self._name)
+            and each.until >= claim.asked_at
+            and each.since <= self._ended_at
+            for each in self._disturbances
+        )
+        return None if lost or lease is None or state.at > lease else state.at.date()
 
     def _steps(self) -> Iterator[str]:
         first = self._versions[0]
@@ -166,7 +202,7 @@ class _Story:
         for ask in self._asks_of[None]:
             yield f"{ask.process} sent it at {ask.at}, which it had not claimed for that"
         for ask in self._asks:
-            claim = self._claim_of(ask)
+            claim = self._claim_of[ask.at]
             if claim and ask.accepted_at is not None and not self._is_accounted_for(ask, claim):
                 yield f"the copy of {ask.at} cannot be accounted for: {self._last.history}"
 
@@ -183,7 +219,7 @@ class _Story:
             return
         first = min((ask.accepted_at or _FOR_EVER for ask in self._asks), default=_FOR_EVER)
         for ask in self._asks:
-            claim = self._claim_of(ask)
+            claim = self._claim_of[ask.at]
             if claim is not None and first < claim.at:
                 yield f"was sent at {ask.at}, though it had been taken at {first}"
         if self._failed_in_doubt and self._last_look not in {Answer.NONE, Answer.NOT_FOUND}:
@@ -202,7 +238,7 @@ class _Story:
         last = max((ask.at for ask in self._asks), default=0)
         return self._looks[-1].answer if self._looks and self._looks[-1].at > last else None
 
-    def _claim_of(self, ask: Ask) -> Claim | None:
+    def _last_claim_before(self, ask: Ask) -> Claim | None:
         """The last claim before; but one that only renewed the process's own began no attempt."""
         claims = (
             each

@@ -21,13 +21,19 @@ from pinguin_core import (
     Notification,
     NotificationId,
     PermanentDeliveryError,
+    PhoneNumber,
     Queued,
     Receipt,
     Sending,
+    SmsCount,
+    SmsLedger,
+    SmsQuota,
     TransientDeliveryError,
 )
 from pinguin_core.flow import is_not_taken
+from pinguin_core.sms_quota import Wait
 
+FEW: Final = 50  # SMS
 _SECOND: Final = timedelta(seconds=1)
 
 
@@ -106,6 +112,28 @@ class SendsToTheOtherWhatWasRefused(TriesBoth):
         return isinstance(error, PermanentDeliveryError) or is_not_taken(error)
 
 
+class SeesOnlyWhatIsSent:
+    """Counts no SMS that are under way."""
+
+    def __init__(self, ledger: SmsLedger) -> None:
+        self._ledger = ledger
+
+    async def has_sent_sms(self, provider_message_id: str, since: datetime) -> bool:
+        return await self._ledger.has_sent_sms(provider_message_id, since)
+
+    async def count_sms(
+        self, since: datetime, *, before: Notification, to: PhoneNumber | None = None
+    ) -> SmsCount:
+        count = await self._ledger.count_sms(since, before=before, to=to)
+        return replace(count, under_way=0)
+
+
+class WaitsForAMonth(SmsQuota):
+    async def wait_of(self, claimed: Notification, now: datetime) -> Wait | None:
+        wait = await super().wait_of(claimed, now)
+        return wait and replace(wait, until=wait.until + timedelta(days=30))
+
+
 class RetriesForEver:
     def delay(self, retry: int, retry_after: timedelta | None = None) -> timedelta:
         return _SECOND
@@ -120,6 +148,17 @@ DEFECTS: Final[Mapping[str, tuple[Parts, str]]] = {
     "keeps leases for a second": (Parts(KeepsLeasesForASecond), "cannot be accounted for"),
     "goes over in doubt": (Parts(pair=SendsToTheOtherWhatIsInDoubt), "one attempt asked"),
     "goes over when refused": (Parts(pair=SendsToTheOtherWhatWasRefused), "one attempt asked"),
+    "counts only what is sent": (
+        Parts(
+            quota=lambda ledger, **limits: SmsQuota(SeesOnlyWhatIsSent(ledger), **limits),
+            sms_per_day=FEW,
+        ),
+        "SMS were sent on",
+    ),
+    "lets SMS wait for a month": (
+        Parts(quota=WaitsForAMonth, sms_per_day=FEW),
+        "never came to an end",
+    ),
     "looks nothing up": (Parts(sms=Provider), "though it had been taken"),
     "retries for ever": (Parts(policy=lambda _: RetriesForEver()), "retries, "),
 }

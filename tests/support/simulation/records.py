@@ -123,6 +123,7 @@ class Records:
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
         self.tries_again_in_doubt = True
+        self.sms_per_day: int | None = None
         self.requests: list[Request] = []
         self.versions: defaultdict[str, list[Notification]] = defaultdict(list)
         self.claims: defaultdict[str, list[Claim]] = defaultdict(list)
@@ -131,6 +132,7 @@ class Records:
         self.disturbances: list[Disturbance] = []
         self.oddities: list[str] = []
         self.unfinished: set[str] = set()
+        self.ended: dict[str, float] = {}
         self.trace: list[str] = []
 
     def event(self, what: str) -> None:
@@ -142,6 +144,7 @@ class Records:
         self.versions[name].append(notification)
         if notification.is_final:
             self.unfinished.discard(name)
+            self.ended[name] = self.now()
         else:
             self.unfinished.add(name)
 

@@ -24,6 +24,7 @@ from pinguin_core import (
     PinguinError,
     RetryPolicy,
     Sender,
+    SmsQuota,
 )
 from pinguin_core.testing.fakes import CountingIds
 
@@ -42,6 +43,7 @@ class Surroundings:
     Attributes:
         email: the first relay, and perhaps another.
         pair: makes one sender of two.
+        quota: makes what knows how many SMS may be sent.
     """
 
     chance: random.Random
@@ -52,6 +54,8 @@ class Surroundings:
     email: Sequence[Provider]
     pair: Callable[..., Sender[Email]]
     sms: Provider
+    quota: Callable[..., SmsQuota]
+    sms_per_day: int | None
     options: Mapping[str, Any]
     ids: IdGenerator = field(default_factory=CountingIds)
 
@@ -70,6 +74,9 @@ class ServiceProcess(SimulatedProcess):
             clock=around.clock,
             policy=around.policy,
             observer=observer,
+            sms_quota=around.quota(
+                store, per_day=around.sms_per_day, uniform=around.chance.uniform
+            ),
             attempt_timeout=TIMEOUT,
             poll_interval=_POLL,
             probe_interval=_PROBE,

@@ -19,7 +19,9 @@ from pinguin_core import (
     IdempotencyKey,
     Notification,
     NotificationId,
+    PhoneNumber,
     Sending,
+    SmsCount,
     StoreFull,
     StoreUnavailable,
 )
@@ -129,6 +131,16 @@ class Connection:
 
     async def next_wake(self, channel: Channel) -> datetime | None:
         return await self._call("asks when to wake", partial(self._store.next_wake, channel))
+
+    async def has_sent_sms(self, provider_message_id: str, since: datetime) -> bool:
+        look = partial(self._store.has_sent_sms, provider_message_id, since)
+        return await self._call(f"looks for {provider_message_id}", look)
+
+    async def count_sms(
+        self, since: datetime, *, before: Notification, to: PhoneNumber | None = None
+    ) -> SmsCount:
+        count = partial(self._store.count_sms, since, before=before, to=to)
+        return await self._call(f"counts what goes before {before.id}", count)
 
     async def _write(self, what: str, change: Callable[[], Awaitable[T]], *, about: str = "") -> T:
         if self._chance.random() < self._store.weather.full:

@@ -11,8 +11,8 @@ from functools import partial
 from selectors import SelectorKey
 from typing import Any, Final
 
-START: Final = datetime(2030, 1, 1, 12, tzinfo=UTC)
-"""What the wall clock shows at the loop's time 0, unless it is set."""
+START: Final = datetime(2030, 1, 1, 23, 55, tzinfo=UTC)
+"""What the wall clock shows at the loop's time 0, unless it is set: soon a new day begins."""
 
 _PROCESS: ContextVar[SimulatedProcess] = ContextVar("process")
 
@@ -131,10 +131,15 @@ class WallClock:
 
     def set(self, shift: timedelta) -> timedelta:
         """Set it so far off the time that has really passed; return by how much that moves it."""
-        moved, self._start = START + shift - self._start, START + shift
+        moved = START + shift - self._start
+        self.move(moved)
+        return moved
+
+    def move(self, by: timedelta) -> None:
+        """Set it forward or back."""
+        self._start += by
         for sleeper in list(self._sleepers):
             _wake(sleeper)
-        return moved
 
 
 def _wake(sleeper: asyncio.Future[None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,9 +18,17 @@ from support.simulation.provider import ListingProvider, Provider
 from support.simulation.records import Records
 from support.simulation.service_process import ServiceProcess, Surroundings
 from support.simulation.store import RecordingRepository
-from support.simulation.virtual_time import VirtualTimeLoop, WallClock
+from support.simulation.virtual_time import START, VirtualTimeLoop, WallClock
 
-from pinguin_core import Email, ExponentialBackoff, FailoverSender, RetryPolicy, Sender
+from pinguin_core import (
+    Email,
+    ExponentialBackoff,
+    FailoverSender,
+    RetryPolicy,
+    Sender,
+    Sms,
+    SmsQuota,
+)
 
 PROCESSES: Final = 3
 RELAYS: Final = ("primary", "fallback")
@@ -27,7 +36,9 @@ MAX_RETRIES: Final = 4
 _A_REQUEST_EACH: Final = 0.1  # seconds, on average
 _TRY_AGAIN: Final = 0.8  # the share of set-ups that send again what is in doubt
 _TWO_RELAYS: Final = 0.8  # the share of set-ups with a second one
-_LONGEST: Final = 48 * 3600  # seconds that all may take to come to an end
+_SOON: Final = timedelta(minutes=1)  # more than a lease
+_LONGEST: Final = timedelta(hours=48)
+"""What all may take to come to an end, but for SMS that wait for other days."""
 
 
 def backoff(chance: random.Random) -> RetryPolicy:
@@ -38,12 +49,18 @@ def backoff(chance: random.Random) -> RetryPolicy:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a broken variant replaces."""
+    """What a broken variant replaces.
+
+    Attributes:
+        sms_per_day: how many may be sent; left to chance if absent.
+    """
 
     store: Callable[[Records], RecordingRepository] = RecordingRepository
     policy: Callable[[random.Random], RetryPolicy] = backoff
     pair: Callable[..., Sender[Email]] = FailoverSender
     sms: Callable[[str, random.Random, Records], Provider] = ListingProvider
+    quota: Callable[..., SmsQuota] = SmsQuota
+    sms_per_day: int | None = None
 
 
 SOUND: Final = Parts()
@@ -64,6 +81,7 @@ def simulate(
     """
     loop, chance = VirtualTimeLoop(), random.Random(seed)
     records = Records(loop.time)
+    records.sms_per_day = parts.sms_per_day or chance.choice([None, events // 120])
     relays = RELAYS if chance.random() < _TWO_RELAYS else RELAYS[:1]
     around = Surroundings(
         chance,
@@ -74,6 +92,8 @@ def simulate(
         [Provider(name, chance, records) for name in relays],
         parts.pair,
         parts.sms("twilio", chance, records),
+        parts.quota,
+        records.sms_per_day,
         _options(chance),
     )
     records.tries_again_in_doubt = around.options["retry_ambiguous"]
@@ -124,9 +144,27 @@ class _World:
             await process.close()
 
     async def _come_to_the_end(self) -> None:
-        deadline = self._loop.time() + _LONGEST
-        while self._records.unfinished and self._loop.time() < deadline:  # noqa: ASYNC110 (time is simulated)
+        """Let all the time pass that it may take: days, where only so many SMS may leave in one."""
+        clock = self._around.clock
+        deadline = clock.now() + _LONGEST + _days_for_sms(self._records)
+        while self._records.unfinished and clock.now() < deadline:
             await asyncio.sleep(60)
+            self._skip_what_is_only_waited_for()
+
+    def _skip_what_is_only_waited_for(self) -> None:
+        """Set the clock to shortly before something is due: so nothing is being sent now."""
+        waiting = (self._records.versions[name][-1].wake_at for name in self._records.unfinished)
+        due_at = min((moment for moment in waiting if moment is not None), default=START)
+        clock = self._around.clock
+        clock.move(max(timedelta(0), due_at - clock.now() - _SOON))
+
+
+def _days_for_sms(records: Records) -> timedelta:
+    """Return how long the SMS take of which only so many may leave in a day."""
+    if records.sms_per_day is None:
+        return timedelta(0)
+    sms = sum(isinstance(request.message, Sms) for request in records.requests)
+    return timedelta(days=math.ceil(sms / records.sms_per_day))
 
 
 def _note_oddity(records: Records, _loop: asyncio.AbstractEventLoop, found: dict[str, Any]) -> None:
