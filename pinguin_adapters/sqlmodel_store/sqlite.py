@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -86,19 +86,23 @@ class Sqlite:
             raise InvalidValue("database_url", "must name a file only, as in sqlite:///pinguin.db")
         self._path = Path(os.path.realpath(str(url.database)))  # which every name of it leads to
         self._reserve = DiskReserve(self._path.parent)
-        self._writing = writing_engine(self._path)
+        self._place = sqlite_file.Place(self._path)
+        self._writing = writing_engine(self._path, self._place)
         self._reading = reading_engine(self._path)
         self.name = str(self._path)
         self.statements = statements(self._writing)
 
-    def migrating(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
         """See `Database.migrating`."""
         if sqlite3.sqlite_version_info < OLDEST:
             raise StoreUnavailable(
                 f"SQLite {_told(OLDEST)} or later is needed, not {sqlite3.sqlite_version}"
             )
         sqlite_file.make_file(self._path)
-        return self._writing.begin()
+        with self._writing.begin() as connection:
+            self._place.note()
+            yield connection
 
     def weaknesses(self, _connection: Connection) -> Sequence[str]:
         """See `Database.weaknesses`."""
@@ -133,7 +137,7 @@ class Sqlite:
 
     def roll(self) -> WorkerFiles:
         """See `Database.roll`."""
-        return WorkerFiles(Path(f"{self._path}{WORKERS_SUFFIX}"), self.read)
+        return WorkerFiles(Path(f"{self._path}{WORKERS_SUFFIX}"), self.read, self._place.require)
 
 
 class TakingTurns(sqlite3.Connection):
@@ -193,11 +197,16 @@ class TakingTurns(sqlite3.Connection):
             self._lock.close()
 
 
-def writing_engine(path: Path) -> Engine:
-    """Make the engine whose connections write: each transaction takes the write lock at once."""
-    engine = _engine(path, TakingTurns)
+def writing_engine(path: Path, place: sqlite_file.Place | None = None) -> Engine:
+    """Make the engine whose connections write: each transaction takes the write lock at once.
+
+    Args:
+        path: of the file.
+        place: where it must still be whenever a transaction begins.
+    """
+    engine, required = _engine(path, TakingTurns), place or sqlite_file.Place(path)
     sa.event.listen(engine, "connect", _prepare)
-    sa.event.listen(engine, "begin", _begin)
+    sa.event.listen(engine, "begin", lambda connection: _begin(connection, required))
     return engine
 
 
@@ -243,12 +252,13 @@ def _told(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def _begin(connection: Connection) -> None:
+def _begin(connection: Connection, place: sqlite_file.Place) -> None:
     turns = connection.connection.driver_connection
     if not isinstance(turns, TakingTurns):
         raise TypeError("whoever writes must take turns")
     turns.take_turn()
     try:
+        place.require()
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     finally:
         turns.end_turn()  # if it did not begin

@@ -27,6 +27,41 @@ _OF_A_HOST: Final = frozenset({"9p", "virtiofs", "vboxsf", "fuse.vmhgfs-fuse", "
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
+class Place:
+    """Where a file that is open should stay: what is written to it elsewhere, nobody finds again.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: os.stat_result | None = None
+
+    def note(self) -> None:
+        """Take the file that is there for the one that is open from now on."""
+        self._file = self._path.stat()
+
+    def require(self) -> None:
+        """Make sure that it is still there, if it has been noted.
+
+        Raises:
+            StoreUnavailable: if it was moved, removed or replaced.
+        """
+        try:
+            is_there = self._file is None or os.path.samestat(self._file, self._path.stat())
+        except FileNotFoundError:
+            is_there = False
+        except OSError as error:
+            raise StoreUnavailable(f"the file cannot be found: {error.strerror}") from error
+        if not is_there:
+            raise StoreUnavailable(
+                f"the file {self._path} was moved, removed or replaced while it was open, so that"
+                " nothing more is stored: stop the service, see that the right file is there, and"
+                " start it again"
+            )
+
+
 def make_file(path: Path) -> None:
     """Make sure that the file is there, with its folders, and that only its owner can read it.
 

@@ -39,13 +39,17 @@ class WorkerFiles:
     Args:
         folder: where they are; made if need be.
         connect: opens a connection to look through.
+        require: raises `StoreUnavailable` if the database's file is not where it should be.
     """
 
     pause = _PAUSE
 
-    def __init__(self, folder: Path, connect: Callable[[], Connection]) -> None:
+    def __init__(
+        self, folder: Path, connect: Callable[[], Connection], require: Callable[[], None]
+    ) -> None:
         self._folder = folder
         self._connect = connect
+        self._require = require
         self._own = token_hex(8)
         self._file: int | None = None
         self._absences = Absences(_UNFOUND)
@@ -68,8 +72,10 @@ class WorkerFiles:
         """See `Roll.look`.
 
         Raises:
-            StoreUnavailable: if the folder or our file cannot be made or read.
+            StoreUnavailable: if the folder or our file cannot be made or read, or the database's
+                file is not in its place.
         """
+        self._require()
         try:
             self._enter()
             names = {name for name in os.listdir(self._folder) if _NAME.fullmatch(name)}  # noqa: PTH208 (names)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import re
+import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.sqlmodel_stores import opened, run
+from support.sqlmodel_stores import email, opened, run
 
 from pinguin_adapters.sqlmodel_store import sqlite, sqlite_file
-from pinguin_core import StoreUnavailable
+from pinguin_core import Channel, StoreUnavailable
+from pinguin_core.testing.fakes import NOON
 
+MISPLACED = (
+    r"^the file .*store\.db was moved, removed or replaced while it was open, so that nothing more"
+    r" is stored: stop the service, "
+)
 SYSTEM = [
     r"22 27 0:21 / /proc rw,relatime - proc proc rw",
     r"27 1 254:0 / / rw,noatime shared:1 master:2 - ext4 /dev/vda rw",
@@ -129,6 +139,48 @@ def test_no_connection_maps_the_file_into_memory(tmp_path: Path) -> None:
         assert not writing.exec_driver_sql("PRAGMA mmap_size").scalar()
         with sqlite.reading_engine(path).connect() as reading:
             assert not reading.exec_driver_sql("PRAGMA mmap_size").scalar()
+
+
+def move(path: Path) -> None:
+    path.rename(path.with_name("elsewhere.db"))
+
+
+def remove(path: Path) -> None:
+    path.rename(path.with_name("elsewhere.db"))
+    path.with_name("store.db-wal").unlink()
+    path.with_name("store.db-shm").unlink()
+
+
+def replace_with_a_copy(path: Path) -> None:
+    path.rename(path.with_name("elsewhere.db"))
+    shutil.copy(path.with_name("elsewhere.db"), path)
+
+
+@pytest.mark.parametrize("how", [move, remove, replace_with_a_copy])
+def test_nothing_is_written_to_a_file_that_is_no_longer_in_its_place(
+    tmp_path: Path, how: Callable[[Path], None]
+) -> None:
+    """It would be lost: the next start opens what is in its place then."""
+    path, troubles = tmp_path / "store.db", list[dict[str, Any]]()
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: troubles.append(told))
+        async with opened(path) as store:
+            await store.add(email("notif-1"))
+            how(path)
+            with pytest.raises(StoreUnavailable, match=MISPLACED):
+                await store.add(email("notif-2"))
+            with pytest.raises(StoreUnavailable, match=MISPLACED):
+                await store.save(email("notif-1").cancel(NOON))
+            with pytest.raises(StoreUnavailable, match=MISPLACED):
+                await store.claim_due(Channel.EMAIL, NOON, timedelta(minutes=1), 5)
+            await store._watch._round()
+            path.with_name("elsewhere.db").replace(path)
+            await store.save(email("notif-1").cancel(NOON))
+
+    run(scenario())
+    (trouble,) = troubles
+    assert re.search(MISPLACED, str(trouble["exception"]))
 
 
 def refuse_to_sync(code: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -414,7 +414,7 @@ def test_a_file_that_is_found_before_it_is_locked_is_made_again(
     """Somebody takes it for a dead one's, and has removed it, or is about to."""
     monkeypatch.setattr(worker_files, "claimants", lambda _: set())
     engine = sa.create_engine("sqlite://", poolclass=sa.NullPool)
-    watching, starting = WorkerFiles(folder, engine.connect), WorkerFiles(folder, engine.connect)
+    watching, starting = (WorkerFiles(folder, engine.connect, lambda: None) for _ in range(2))
     with engine.connect() as connection:
         watching.look(connection)
         take = worker_files._is_taken
