@@ -29,6 +29,7 @@ from pinguin_core.masking import scrub
 LONGEST_WAIT: Final = timedelta(days=1)
 """The longest that Twilio may make us wait, whatever it says."""
 
+_LEAST_CODE: Final = 10_000
 _SID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECONDS = re.compile(r"[0-9]+")
 _MOST_DIGITS: Final = 9  # of seconds that are turned into a number; more are longer than any wait
@@ -49,10 +50,13 @@ class Verdict(Enum):
     """It may have been processed all the same."""
 
 
+ANY_CODE: Final = "code"
+
 VERDICTS: Final[Mapping[str, Verdict]] = {
+    ANY_CODE: Verdict.FAIL,
     "2": Verdict.SENT,
     "3": Verdict.CONFIGURATION,  # we follow no redirects
-    "4": Verdict.FAIL,
+    "4": Verdict.RETRY,  # without a code: whoever says so, a proxy for instance, is not Twilio
     "5": Verdict.IN_DOUBT,
     "401": Verdict.CONFIGURATION,
     "403": Verdict.CONFIGURATION,
@@ -86,8 +90,8 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
     "21661": Verdict.CONFIGURATION,  # the sender cannot send SMS
     "90010": Verdict.CONFIGURATION,  # account not active: suspended
 }
-"""Verdicts by Twilio's error code, by HTTP status, or by its first digit: the first that is there
-counts. None there: it is in doubt."""
+"""Verdicts by Twilio's error code, by HTTP status, for any other code, or by the status's first
+digit: the first that is there counts. None there: it is in doubt."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +117,9 @@ class Reply:
 
     @property
     def code(self) -> int | None:
-        """Twilio's own code for what is wrong, if it can be read."""
+        """Twilio's own code for what is wrong, if it can be read; it has five digits."""
         code = self._fields.get("code")
-        return code if type(code) is int else None
+        return code if type(code) is int and code >= _LEAST_CODE else None
 
     @property
     def message(self) -> str:
@@ -135,7 +139,9 @@ class Reply:
 def judge(reply: Reply) -> Verdict:
     """Look a reply up in the table."""
     status = str(reply.status)
-    keys = [str(reply.code), status, status[0]] if status[0] == "4" else [status, status[0]]
+    keys = [status, status[0]]
+    if reply.code is not None and status[0] == "4":
+        keys = [str(reply.code), status, ANY_CODE]
     return next((VERDICTS[key] for key in keys if key in VERDICTS), Verdict.IN_DOUBT)
 
 

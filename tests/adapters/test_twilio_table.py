@@ -109,7 +109,11 @@ TABLE: Final[list[tuple[str, Event, str]]] = [
             *(20005, 10001, 90010),
         )
     ],
+    ("400", answering(400), BUSY),
+    ("413", answering(413), BUSY),
+    ("400, a proxy's code", answering(400, 400), BUSY),
     ("301", answering(301), MISCONFIGURED),
+    ("407", answering(407), MISCONFIGURED),
     ("401", answering(401), MISCONFIGURED),
     ("401, 20003", answering(401, 20003), MISCONFIGURED),
     ("403", answering(403), MISCONFIGURED),
