@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 import aiohttp
 
 from pinguin_adapters.twilio_sender.account import TwilioAccount
+from pinguin_adapters.twilio_sender.names import Names
 from pinguin_adapters.twilio_sender.replies import Reply
 
 _WORDS: Final = (
@@ -59,6 +60,7 @@ class MessagesResource:
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(resolver=Names()),
             trace_configs=[_tracing()],
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,10 +15,17 @@ from typing import Any
 import pytest
 from support.mailing import FROM, send
 from support.patience import patient
+from support.scripted_twilio import SID, always
 from support.waiting import in_time
 
 from pinguin_adapters.resolver import Address, Resolver
 from pinguin_adapters.smtp_sender import SmtpRelay, SmtpSender
+from pinguin_adapters.twilio_sender import TwilioAccount, TwilioSender
+from pinguin_adapters.twilio_sender.names import Names
+from pinguin_core import NotificationId, PhoneNumber, Sms
+from pinguin_core.testing.fakes import NOON
+
+TEXT = Sms(PhoneNumber("+15550100123"), "Hello")
 
 HERE: Address = (
     socket.AF_INET,
@@ -26,6 +34,10 @@ HERE: Address = (
     "",
     ("192.0.2.1", 25),
 )
+
+
+def twilio_at(base_url: str) -> TwilioAccount:
+    return TwilioAccount("AC123", "made up", PhoneNumber("+15550100999"), base_url)
 
 
 class SlowNames:
@@ -137,6 +149,50 @@ def test_a_relay_s_name_that_hangs_holds_nothing_else_up(names: SlowNames) -> No
     run()
 
 
+@patient
+async def test_twilio_s_name_is_found_though_all_threads_of_the_event_loop_are_taken() -> None:
+    """As by look-ups of something else that hang."""
+    go_on, loop = Event(), asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    taken = loop.run_in_executor(None, go_on.wait)
+    try:
+        async with always(201, {"sid": SID}) as twilio:
+            account = twilio_at(twilio.base_url.replace("127.0.0.1", "localhost"))
+            async with TwilioSender(account) as sender:
+                sent = await sender.send(TEXT, id=NotificationId("notif-1"), date=NOON)
+    finally:
+        go_on.set()
+        await taken
+    assert sent.provider_message_id == SID
+
+
+def test_twilio_s_name_that_hangs_holds_nothing_else_up(names: SlowNames) -> None:
+    @patient
+    async def run() -> None:
+        names.loop = asyncio.get_running_loop()
+        async with TwilioSender(twilio_at("http://api.test")) as sender:
+            notif = NotificationId("notif-1")
+            waiting = [
+                asyncio.create_task(sender.send(TEXT, id=notif, date=NOON)) for _ in range(16)
+            ]
+            await begun(*waiting)
+            await in_time(names.hangs, "a look-up")
+            assert await asyncio.to_thread(int) == 0
+            for each in waiting:
+                each.cancel()
+            await asyncio.wait(waiting)
+        assert names.asked == ["api.test"]
+
+    run()
+
+
+@pytest.mark.parametrize("name", ["a" * 64 + ".test", "a..test", "no-such-host.invalid"])
+@patient
+async def test_what_cannot_be_a_name_has_no_address(name: str) -> None:
+    with pytest.raises(socket.gaierror):
+        await Names().resolve(name, 443)
+
+
 def test_an_answer_that_comes_too_late_for_anybody_is_dropped(names: SlowNames) -> None:
     async def give_up() -> None:
         with pytest.raises(TimeoutError):
@@ -150,16 +206,30 @@ def test_an_answer_that_comes_too_late_for_anybody_is_dropped(names: SlowNames) 
 ENDS = """
 import asyncio, importlib, socket, sys, threading
 from datetime import timedelta
-from support.mailing import FROM, send
 from pinguin_adapters.smtp_sender import SmtpRelay, SmtpSender
+from pinguin_adapters.twilio_sender import TwilioAccount, TwilioSender
+from pinguin_core import Email, EmailAddress, NotificationId, PhoneNumber, Sms
+from pinguin_core.testing.fakes import NOON
+
+soon = timedelta(milliseconds=1)
+ada = EmailAddress("ada@example.com")
+number = PhoneNumber("+15550100123")
+
+def mail():
+    relay = SmtpRelay("relay.test")
+    return SmtpSender(relay, from_address=ada, connect_timeout=soon), Email(ada, "Hi", "Hello")
+
+def text():
+    account = TwilioAccount("AC1", "made up", number, "http://api.test")
+    return TwilioSender(account, connect_timeout=soon), Sms(number, "Hello")
 
 socket.getaddrinfo = lambda *_, **__: threading.Event().wait()
 
 async def main():
-    soon = timedelta(milliseconds=1)
-    async with SmtpSender(SmtpRelay("relay.test"), from_address=FROM, connect_timeout=soon) as m:
+    sender, message = globals()[sys.argv[2]]()
+    async with sender:
         try:
-            await send(m)
+            await sender.send(message, id=NotificationId("notif-1"), date=NOON)
         except Exception as error:
             print(error)
 
@@ -168,15 +238,22 @@ with asyncio.Runner(loop_factory=importlib.import_module(sys.argv[1]).new_event_
 """
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("mail", "SMTP connect: timed out\n"),
+        ("text", "Twilio: cannot connect: timed out\n"),
+    ],
+)
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_process_ends_though_a_look_up_does_not(loop: str) -> None:
+def test_a_process_ends_though_a_look_up_does_not(loop: str, kind: str, said: str) -> None:
     pytest.importorskip(loop)
     done = subprocess.run(
-        [sys.executable, "-c", ENDS, loop],
+        [sys.executable, "-c", ENDS, loop, kind],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
         cwd=Path(__file__).parents[1],
     )
-    assert done.stdout == "SMTP connect: timed out\n"
+    assert done.stdout == said
