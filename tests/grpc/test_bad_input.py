@@ -131,6 +131,8 @@ EMAIL_RECIPIENTS = {
     "combining mark first": "ada@\u0301bc.example",
     "mixed directions": "ada@aא1b.example",
     "a telephone number": "+15550100123",
+    "a number for the last label": "ada@bücher.123",
+    "too long in ASCII": "a" * 64 + "@" + ("ä" + "a" * 28 + ".") * 6 + "example",
 }
 
 SMS_RECIPIENTS = {

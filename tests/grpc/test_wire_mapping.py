@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pinguin_adapters.smtp_sender.mime import wire_address
 from pinguin_core import (
     Channel,
     Email,
@@ -23,6 +25,7 @@ from pinguin_core import (
 )
 from pinguin_core.testing.fakes import NOON
 from pinguin_grpc.codec import decode, encode, make
+from pinguin_grpc.errors import InvalidRequest
 from pinguin_grpc.limits import MAX_REQUEST, MIB
 from pinguin_grpc.mapping import OUTCOMES, TYPES, send_from_wire, to_wire
 from pinguin_grpc.wire.pinguin import (
@@ -230,3 +233,22 @@ def test_the_answer_to_the_largest_request_fits_what_clients_receive() -> None:
 
     assert len(encode(request)) == MAX_REQUEST
     assert len(encode(to_wire(refused))) < 4 * MIB
+
+
+LABELS = st.text(
+    st.characters(categories=("L", "M", "N")) | st.sampled_from("-09aä"), min_size=1, max_size=60
+)
+
+
+@given(st.integers(1, 64), st.lists(LABELS, min_size=2, max_size=5))
+@example(1, ["bücher", "123"])
+@example(64, ["ä" + "a" * 28] * 6)
+@example(1, ["\u0345", "example"])
+def test_what_is_accepted_can_be_written_down_for_a_relay(local: int, labels: list[str]) -> None:
+    """Both sides hold the same rule, which neither may import from the other."""
+    recipient = f"{'a' * local}@{'.'.join(labels)}"
+    request = make(NotificationRequest, recipient=recipient, message="Hello")
+    with suppress(InvalidRequest):
+        address = send_from_wire(request).message.to
+        assert isinstance(address, EmailAddress)
+        assert wire_address(address).isascii()
