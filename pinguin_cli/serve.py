@@ -19,7 +19,14 @@ from pinguin_cli.container import Container, disabled_channels
 from pinguin_cli.parsers import Address
 from pinguin_cli.sandbox import Sandbox
 from pinguin_cli.settings import ServerSettings
-from pinguin_core import Channel, InvalidValue, PinguinError, StoreFull, StoreUnavailable
+from pinguin_core import (
+    Channel,
+    InvalidValue,
+    Observer,
+    PinguinError,
+    StoreFull,
+    StoreUnavailable,
+)
 from pinguin_grpc.server import EncryptedKey, GrpcServer
 
 _CALLS_DRAIN: Final = timedelta(seconds=1)
@@ -69,8 +76,9 @@ async def running(
         if sandbox_folder is not None:
             sandbox = await _sandbox(sandbox_folder, stack)
             settings = settings.model_copy(update=dict(sandbox.settings))
-        store = await _store(settings, sandbox_folder, stack)
-        container = Container(settings=settings, repository=store)
+        container = Container(settings=settings)
+        store = await _store(settings, sandbox_folder, stack, container.observer())
+        container.override_providers(repository=store)
         for sender in _senders(container):
             await stack.enter_async_context(sender)
         store.subscribe(container.dispatcher().wake_at)
@@ -94,10 +102,13 @@ async def _sandbox(folder: Path, stack: AsyncExitStack) -> Sandbox:
 
 
 async def _store(
-    settings: ServerSettings, sandbox_folder: Path | None, stack: AsyncExitStack
+    settings: ServerSettings,
+    sandbox_folder: Path | None,
+    stack: AsyncExitStack,
+    observer: Observer,
 ) -> SqlModelNotificationRepository:
     try:
-        store = SqlModelNotificationRepository.open(settings.database)
+        store = SqlModelNotificationRepository.open(settings.database, observer=observer)
         return await stack.enter_async_context(store)
     except InvalidValue as error:
         raise CannotStart(f"{_where_set(settings, sandbox_folder)}: {error.problem}") from error

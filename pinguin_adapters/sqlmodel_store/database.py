@@ -14,6 +14,7 @@ from pinguin_adapters.sqlmodel_store.liveness import Roll
 from pinguin_adapters.sqlmodel_store.signals import Signals
 from pinguin_adapters.sqlmodel_store.statements import Statements
 from pinguin_core.errors import InvalidValue, StoreUnavailable
+from pinguin_core.ports import Observer
 
 
 class Database(Protocol):
@@ -68,8 +69,8 @@ class Database(Protocol):
         """
         ...
 
-    def signals(self) -> Signals:
-        """Make what tells other processes of new work."""
+    def signals(self, observer: Observer, /) -> Signals:
+        """Make what tells other processes of new work, and an observer of its trouble."""
         ...
 
     def roll(self) -> Roll:

@@ -30,6 +30,8 @@ from pinguin_adapters.sqlmodel_store.signals import (
     parsed,
     payload,
 )
+from pinguin_adapters.sqlmodel_store.troubles import Troubles
+from pinguin_core.ports import Observer
 
 _Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -42,12 +44,21 @@ class PostgreSqlSignals:
 
     Args:
         connect: makes a connection that commits by itself.
+        explain: says what an error of the driver's means.
+        observer: is told of trouble.
     """
 
     are_heard = True
 
-    def __init__(self, connect: Callable[[], _Connection]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], _Connection],
+        explain: Callable[[psycopg.Error], Exception],
+        observer: Observer,
+    ) -> None:
         self._connect = connect
+        self._explain = explain
+        self._troubles = Troubles(observer, "listening for what other processes store")
         self._announcements = Announcements()
         self._listeners: list[OnWake] = []
         self._is_listening = False
@@ -92,17 +103,21 @@ class PostgreSqlSignals:
 
     def _listens(self) -> None:
         self._is_listening = True
+        self._troubles.end()
         _tell(self._listeners, AT_ONCE)  # for what was announced before, and was not heard
 
-    def _listens_no_more(self) -> None:
+    def _listens_no_more(self, error: Exception) -> None:
         self._is_listening = False
+        self._troubles.tell(error)
 
     def _run(self) -> None:
         try:
             while True:
-                with suppress(psycopg.Error), self._connect() as connection:
-                    self._listen(connection)
-                self._post(self._listens_no_more)
+                try:
+                    with self._connect() as connection:
+                        self._listen(connection)
+                except psycopg.Error as error:
+                    self._post(self._listens_no_more, self._explain(error))
                 self._wait(None, _REST)
                 if self._closing:
                     break

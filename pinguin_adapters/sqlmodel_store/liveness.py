@@ -21,8 +21,10 @@ from sqlalchemy.engine import Connection
 from pinguin_adapters.sqlmodel_store.reader import Question
 from pinguin_adapters.sqlmodel_store.signals import OnWake, Wake
 from pinguin_adapters.sqlmodel_store.statements import CLAIMANTS, Bulk
+from pinguin_adapters.sqlmodel_store.troubles import Troubles
 from pinguin_adapters.sqlmodel_store.worker import Worker
 from pinguin_adapters.sqlmodel_store.writer import EndClaims, Task
+from pinguin_core.ports import Observer
 
 
 class Roll(Protocol):
@@ -83,25 +85,30 @@ class Absences:
 class Watch:
     """Ends the claims of dead workers, from entering its `async with` to leaving it.
 
-    Trouble stops nothing: the claims wait for their lease then. The event loop's exception handler
-    is told of the first in a row.
+    Trouble stops nothing: the claims wait for their lease then.
 
     Args:
         roll: is looked at, and stayed on.
         looking: looks, on a thread of its own.
         writing: ends the claims.
         overwrite: the statement to end them with.
+        observer: is told of trouble.
     """
 
     def __init__(
-        self, roll: Roll, looking: Worker[Question], writing: Worker[Task], overwrite: Bulk
+        self,
+        roll: Roll,
+        looking: Worker[Question],
+        writing: Worker[Task],
+        overwrite: Bulk,
+        observer: Observer,
     ) -> None:
         self._roll = roll
         self._looking = looking
         self._writing = writing
         self._overwrite = overwrite
         self._listeners: list[OnWake] = []
-        self._is_well = True
+        self._troubles = Troubles(observer, "looking for the claims of dead workers")
 
     async def __aenter__(self) -> Self:
         await self._round()
@@ -138,18 +145,11 @@ class Watch:
                 end = EndClaims(self._overwrite, tuple(dead), datetime.now(UTC))
                 self._tell(await self._writing.ask(end))
         except Exception as error:  # noqa: BLE001 (a watch that ended would find nobody ever again)
-            self._show(error)
+            self._troubles.tell(error)
         else:
-            self._is_well = True
+            self._troubles.end()
 
     def _tell(self, wakes: Iterable[Wake]) -> None:
         for channel, moment in wakes:
             for on_wake in tuple(self._listeners):
                 on_wake(channel, moment)
-
-    def _show(self, error: Exception) -> None:
-        if self._is_well:
-            text = "looking for the claims of dead workers failed: they wait for their lease"
-            context = {"message": text, "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
-        self._is_well = False

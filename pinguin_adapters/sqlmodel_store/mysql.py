@@ -27,6 +27,7 @@ from pinguin_adapters.sqlmodel_store.statements import (
     parts,
 )
 from pinguin_core.errors import InvalidValue, PinguinError, StoreFull, StoreUnavailable
+from pinguin_core.ports import Observer
 
 _OLDEST: Final = {
     True: (10, 6),
@@ -158,7 +159,7 @@ class MySql:
     def require_room(self, weight: int) -> None:
         """See `Database.require_room`; the server knows its disks."""
 
-    def signals(self) -> NoSignals:
+    def signals(self, _observer: Observer) -> NoSignals:
         """See `Database.signals`."""
         return NoSignals()
 

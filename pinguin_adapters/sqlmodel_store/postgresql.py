@@ -13,7 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.pool import NullPool
 
-from pinguin_adapters.sqlmodel_store.errors import Locked, Undone, explain_errors, unstorable
+from pinguin_adapters.sqlmodel_store.errors import (
+    Locked,
+    Undone,
+    explain_errors,
+    translated,
+    unstorable,
+)
 from pinguin_adapters.sqlmodel_store.listening import PostgreSqlSignals
 from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_adapters.sqlmodel_store.session_locks import (
@@ -32,6 +38,7 @@ from pinguin_adapters.sqlmodel_store.statements import (
     parts,
 )
 from pinguin_core.errors import InvalidValue, PinguinError, StoreFull, StoreUnavailable
+from pinguin_core.ports import Observer
 
 _PATIENCE: Final = 40.0  # seconds after which a server that says nothing is given up
 _MIGRATION_LOCK: Final = int.from_bytes(b"pinguin")
@@ -146,10 +153,12 @@ class PostgreSql:
     def require_room(self, weight: int) -> None:
         """See `Database.require_room`; the server knows its disks."""
 
-    def signals(self) -> PostgreSqlSignals:
+    def signals(self, observer: Observer) -> PostgreSqlSignals:
         """See `Database.signals`."""
         _, options = self._writing.dialect.create_connect_args(self._url)
-        return PostgreSqlSignals(lambda: _Bounded.connect(**options, autocommit=True))
+        return PostgreSqlSignals(
+            lambda: _Bounded.connect(**options, autocommit=True), _explain_alone, observer
+        )
 
     def roll(self) -> SessionLocks:
         """See `Database.roll`."""
@@ -227,6 +236,15 @@ def _explain(context: ExceptionContext) -> PinguinError:
     if context.is_disconnect or not state:
         context.is_disconnect = True
         return Undone("the connection to the database was lost")
+    return _of_state(state)
+
+
+def _explain_alone(error: psycopg.Error) -> Exception:
+    """Say what befell a connection that no engine made."""
+    return translated(_of_state(error.sqlstate) if error.sqlstate else _refusal(error))
+
+
+def _of_state(state: str) -> PinguinError:
     for length in (5, 3, 2):
         if known := _TROUBLE.get(state[:length]):
             return known[0](known[1])

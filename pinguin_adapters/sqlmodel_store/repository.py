@@ -39,7 +39,8 @@ from pinguin_core.errors import (
 )
 from pinguin_core.message import Channel
 from pinguin_core.notification import Notification
-from pinguin_core.ports import SmsCount
+from pinguin_core.ports import Observer, SmsCount
+from pinguin_core.system import GuardedObserver, NullObserver
 from pinguin_core.values import IdempotencyKey, NotificationId, PhoneNumber
 
 
@@ -72,7 +73,7 @@ class SqlModelNotificationRepository:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, *, migrate: bool = True
+        cls, url: str, *, migrate: bool = True, observer: Observer | None = None
     ) -> AsyncIterator[SqlModelNotificationRepository]:
         """Open a database, making or migrating its tables if need be, and close it at the end.
 
@@ -84,6 +85,7 @@ class SqlModelNotificationRepository:
                 query.
             migrate: make what is missing; if not, only look whether the application's own
                 migrations made the tables that this version needs.
+            observer: is told of trouble in the background, which no caller would be told of.
 
         Raises:
             InvalidValue: if the URL is not one of those; the field is `database_url`.
@@ -94,7 +96,8 @@ class SqlModelNotificationRepository:
         found = database(url)
         prepare = schema.migrate if migrate else require_fit
         warnings = await asyncio.to_thread(_made_ready, found, prepare)
-        async with found.signals() as signals:
+        told = GuardedObserver(observer or NullObserver())
+        async with found.signals(told) as signals:
             announce = signals.announce if signals.are_heard else None
             commit = partial(writer.commit, hurrying=found.hurrying, announce=announce)
             roll = found.roll()
@@ -102,7 +105,7 @@ class SqlModelNotificationRepository:
                 Worker("pinguin-store-watch", roll.attend, reader.answer) as lookout,
                 Worker("pinguin-store-writer", found.write, commit, found.threads) as pen,
                 Worker("pinguin-store-reader", found.read, reader.answer, found.threads) as eye,
-                Watch(roll, lookout, pen, found.statements.overwrite) as watch,
+                Watch(roll, lookout, pen, found.statements.overwrite, told) as watch,
             ):
                 yield cls(pen, eye, found, signals=signals, watch=watch, warnings=warnings)
 

@@ -34,6 +34,7 @@ from pinguin_adapters.sqlmodel_store.statements import (
 from pinguin_adapters.sqlmodel_store.worker_files import WorkerFiles
 from pinguin_adapters.sqlmodel_store.write_lock import WriteLock
 from pinguin_core.errors import InvalidValue, PinguinError, StoreFull, StoreUnavailable
+from pinguin_core.ports import Observer
 
 OLDEST: Final = (3, 37)
 """The first SQLite that knows STRICT tables."""
@@ -131,7 +132,7 @@ class Sqlite:
         """See `Database.require_room`."""
         self._reserve.require(weight)
 
-    def signals(self) -> NoSignals:
+    def signals(self, _observer: Observer) -> NoSignals:
         """See `Database.signals`."""
         return NoSignals()
 

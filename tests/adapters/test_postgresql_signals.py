@@ -12,18 +12,20 @@ from threading import Event
 import psycopg
 import pytest
 from support.databases import directly, fresh
+from support.dispatching import NotingObserver
 from support.sqlmodel_processes import add_one, prepared_processes
 from support.sqlmodel_stores import email, opened, run, sms
 from support.tcp_proxy import proxied
 
-from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository
+from pinguin_adapters.sqlmodel_store import SqlModelNotificationRepository, listening
 from pinguin_adapters.sqlmodel_store.listening import PostgreSqlSignals
 from pinguin_adapters.sqlmodel_store.rows import TABLE
 from pinguin_adapters.sqlmodel_store.signals import AT_ONCE, Announcements, parsed, payload
-from pinguin_core import Channel, Dispatcher, Email
+from pinguin_core import Channel, Dispatcher, Email, NullObserver, StoreUnavailable
 from pinguin_core.testing.fakes import NOON, RecordingSender
 
 NEVER = timedelta(days=1)
+LISTENING = "listening for what other processes store"
 TICK = timedelta(microseconds=1)
 MAIL = Channel.EMAIL
 Wake = tuple[Channel, datetime]
@@ -188,7 +190,7 @@ def test_what_is_queued_just_before_a_store_closes_is_said_too(postgresql_url: s
         async with opened(postgresql_url) as there:
             ear = Ear(there)
             await ear.listening()
-            async with PostgreSqlSignals(connect) as signals:
+            async with PostgreSqlSignals(connect, lambda error: error, NullObserver()) as signals:
                 signals.announce([(MAIL, NOON)])
                 asyncio.get_running_loop().call_soon(connecting.set)  # runs while it closes
             assert await ear.next() == (MAIL, NOON)
@@ -207,6 +209,27 @@ def test_what_was_said_while_the_line_was_cut_is_made_up_for(postgresql_url: str
             assert await ear.next() == (MAIL, NOON)
 
     run(scenario())
+
+
+def test_each_time_that_the_line_is_cut_the_observer_is_told(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not where the server is, or who we are there."""
+    monkeypatch.setattr(listening, "_REST", 0.01)
+    observer = NotingObserver()
+
+    async def scenario() -> None:
+        async with proxied(postgresql_url) as (proxy, url), opened(url, observer) as store:
+            ear = Ear(store)
+            await ear.listening()
+            for _ in range(2):
+                await proxy.cut()
+                await ear.listening()
+
+    run(scenario())
+    told = [error for where, error in observer.troubles if where == LISTENING]
+    assert [type(error) for error in told] == [StoreUnavailable] * 2
+    assert {str(error) for error in told} == {"there is no connection to the server"}
 
 
 def test_a_store_without_signals_takes_listeners_and_stays_silent(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from support.databases import SERVERS, directly, fresh
+from support.dispatching import NotingObserver
 from support.sqlmodel_stores import opened, run
 from support.waiting import PATIENCE
 from support.workers import LEASE, claim_and_fork, claim_and_hold, due, kill, worker
@@ -440,18 +441,22 @@ def test_without_the_folder_claims_have_no_name_and_the_trouble_is_told_once(
         await fill(url)
         shutil.rmtree(folder)
         folder.touch()  # noqa: ASYNC240 (nothing else runs)
-        troubles: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, told: troubles.append(told))
-        async with opened(url) as store:
+        observer = NotingObserver()
+        async with opened(url, observer) as store:
             await look(store, 2)
             assert len(await now_claimable(store)) == 1
             assert claimants(url) == {None}
-            (trouble,) = troubles
-            assert "wait for their lease" in trouble["message"]
-            assert f"folder {folder} cannot be used: File exists" in str(trouble["exception"])
+            ((where, error),) = observer.troubles
+            assert where == "looking for the claims of dead workers"
+            assert f"folder {folder} cannot be used: File exists" in str(error)
             folder.unlink()  # noqa: ASYNC240 (likewise)
             await look(store)
             assert names_in(folder) == {store._watch.name}
+            assert len(observer.troubles) == 1
+            shutil.rmtree(folder)
+            folder.touch()  # noqa: ASYNC240 (likewise)
+            await look(store, 2)
+            assert len(observer.troubles) == 2
 
     run(scenario())
 
@@ -500,7 +505,6 @@ def test_who_could_not_look_begins_to_count_anew(
             (dead,) = claimants(server_url)
             await until_free(store, str(dead))
             await look(store, ENOUGH - 1)
-            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
             with monkeypatch.context() as patched:
                 patched.setattr(session_locks, "claimants", unavailable)
                 await look(store)

@@ -19,6 +19,7 @@ from pinguin_core import (
     EmailAddress,
     Notification,
     NotificationId,
+    Observer,
     PhoneNumber,
     Sms,
 )
@@ -38,10 +39,12 @@ def run(scenario: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(asyncio.wait_for(scenario, _PATIENCE))
 
 
-def opened(place: Path | str) -> AbstractAsyncContextManager[SqlModelNotificationRepository]:
+def opened(
+    place: Path | str, observer: Observer | None = None
+) -> AbstractAsyncContextManager[SqlModelNotificationRepository]:
     """Open a file, or what a URL names."""
     url = f"sqlite:///{place}" if isinstance(place, Path) else place
-    return SqlModelNotificationRepository.open(url)
+    return SqlModelNotificationRepository.open(url, observer=observer)
 
 
 def email(name: str = "notif-1", due_at: datetime = NOON) -> Notification:
