@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import ssl
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pinguin_cli.repeating import UNANSWERED, may_pass, until_answered
 from pinguin_cli.settings import ClientSettings
@@ -36,8 +37,12 @@ def call(settings: ClientSettings, ask: Callable[[PinguinClient], Awaitable[Resu
 
     Raises:
         CallFailed: if the service refuses or does not answer.
+        KeyboardInterrupt: on Ctrl-C.
     """
-    return asyncio.run(_call(settings, ask))
+    try:
+        return asyncio.run(_call(settings, ask))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 async def send(
@@ -125,6 +130,7 @@ def require_sent(status: NotificationStatus) -> None:
 async def _call(
     settings: ClientSettings, ask: Callable[[PinguinClient], Awaitable[ResultT]]
 ) -> ResultT:
+    _cancel_on_interrupt(asyncio.current_task())
     address = settings.grpc_server_addr
     tls = _tls_context(settings)
     try:
@@ -134,6 +140,22 @@ async def _call(
             return await ask(client)
     except UNANSWERED as error:
         raise CallFailed(_in_words(error)) from error
+
+
+def _cancel_on_interrupt(task: asyncio.Task[Any] | None) -> None:
+    """Let the loop cancel a task on Ctrl-C, between two of its steps.
+
+    asyncio would do so in the signal handler, amid a step that then fails with a traceback. A
+    second Ctrl-C raises `KeyboardInterrupt`, as anywhere else.
+    """
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        if task is not None:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
 
 
 def _remedy(key: IdempotencyKey) -> str:

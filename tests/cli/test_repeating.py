@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -13,6 +14,7 @@ from support.patience import jump, patient
 
 from pinguin_cli import calls
 from pinguin_cli.repeating import PATIENCE, until_answered
+from pinguin_cli.settings import ClientSettings
 from pinguin_core import Email, EmailAddress, IdempotencyKey
 from pinguin_grpc.client import (
     CallRefused,
@@ -143,7 +145,7 @@ async def test_a_refusal_after_a_lost_answer_tells_the_key_by_which_to_go_on(
     lost: list[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What got no answer may have been accepted, before the disk was full."""
-    full = CallRefused("RESOURCE_EXHAUSTED", "the store has no room left")
+    full = CallRefused("RESOURCE_EXHAUSTED", "the store or its queue is full")
     script = Script("")
     quick = partial(until_answered, sleep=script.sleep)
     monkeypatch.setattr(calls, "until_answered", quick)
@@ -157,5 +159,29 @@ async def test_a_refusal_after_a_lost_answer_tells_the_key_by_which_to_go_on(
             remark=script.said.append,
             wait=False,
         )
-    assert "the store has no room left" in str(refused.value)
+    assert "the store or its queue is full" in str(refused.value)
     assert str(refused.value).endswith(" --idempotency-key a-key") == bool(lost)
+
+
+def test_an_interruption_waits_for_the_step_that_the_loop_takes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever presses Ctrl-C sees no traceback of a step that it came amid."""
+
+    async def ask(_client: PinguinClient) -> None:
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+
+        def answered() -> None:
+            assert not answer.done()
+            signal.raise_signal(signal.SIGINT)
+            answer.set_result(None)
+
+        loop.call_soon(answered)
+        await answer
+        await loop.create_future()
+
+    settings = ClientSettings.model_validate({"NOTIFICATION_AUTH_TOKEN": "token"})
+    with pytest.raises(KeyboardInterrupt):
+        calls.call(settings, ask)
+    assert caplog.messages == []
