@@ -18,5 +18,5 @@ class HealthObserver(NullObserver):
         self._health = health
 
     def on_provider(self, channel: Channel, *, is_up: bool, reason: str) -> None:  # noqa: ARG002 (the port's)
-        """Report that a provider is taken for down, or is up again."""
+        """Report that a provider is considered down, or is up again."""
         self._health.report(HEALTH_SERVICES[channel], is_up=is_up)

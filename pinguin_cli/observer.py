@@ -69,7 +69,7 @@ class LogObserver:
         )
 
     def on_provider(self, channel: Channel, *, is_up: bool, reason: str) -> None:
-        """Log that a provider is taken for down, or is up again."""
+        """Log that a provider is considered down, or is up again."""
         if is_up:
             record("INFO", "provider.up", channel=channel.value)
         else:
@@ -104,7 +104,7 @@ class Observers:
 
 
 def log_relay(route: str, *, is_up: bool, reason: str) -> None:
-    """Log that one of two relays is taken for down, or is up again."""
+    """Log that one of two relays is considered down, or is up again."""
     if is_up:
         record("INFO", "relay.up", relay=route)
     else:

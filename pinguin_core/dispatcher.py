@@ -33,29 +33,29 @@ class Dispatcher:
     """Delivers what is due, from entering its `async with` block to leaving it.
 
     Each channel has a lane of its own, so that a slow e-mail relay never holds up SMS. A channel
-    without a sender is left alone. On leaving, nothing more is claimed, and the attempts under way
-    have `drain_timeout` to end. It may be entered again after that.
+    without a sender is ignored. On leaving, it claims nothing more, and gives attempts under way
+    `drain_timeout` to end. It may be entered again after that.
 
     Args:
         repository: where notifications are kept.
         email: delivers e-mail.
         sms: delivers SMS.
         policy: decides about retries; `ExponentialBackoff()` if absent.
-        concurrency: how many deliveries a lane has under way at the most; 1 or more. A sender that
-            can make fewer at a time lets the rest wait, at the cost of their attempts' time. Of a
-            busy provider a lane asks less by itself, and more again when that goes well.
-        email_rate: how many e-mails are sent in a second at the most; any number if absent.
+        concurrency: the maximum of simultaneous deliveries in a lane; 1 or more. If a sender can
+            make fewer, the rest wait, which counts towards their attempts' time. A lane sends less
+            at a time to a busy provider, and more again when that goes well.
+        email_rate: how many e-mails are sent per second at most; unlimited if absent.
         sms_rate: the same for SMS.
-        attempt_timeout: after how long an attempt is given up, whatever the sender does; more
-            than the sender's own limit, which knows better how far it got.
-        poll_interval: how often the store is asked for what other processes put there; half a
-            second by default, so that what it finds is under way within one.
-        probe_interval: how far attempts are apart while the provider is taken for down; what is due
-            is held meanwhile, without using up its retries.
-        retry_ambiguous: try again what the provider may have taken before the connection was lost,
+        attempt_timeout: when an attempt is given up, whatever the sender does; must exceed the
+            sender's own timeout, which knows better how far it got.
+        poll_interval: how often the store is asked for work from other processes; half a second by
+            default, so that such work starts within a second.
+        probe_interval: the time between attempts while the provider is considered down; what is
+            due is held meanwhile, without using up its retries.
+        retry_ambiguous: retry what the provider may have accepted before the connection was lost,
             at the risk of a duplicate; if not, it fails, at the risk that it was never delivered.
-            In both cases a sender that is a `Reconciler` looks first whether it was delivered.
-        sms_quota: how many SMS may leave in a day; any number if absent.
+            In both cases a sender that is a `Reconciler` first looks whether it was delivered.
+        sms_quota: how many SMS may be sent per day; unlimited if absent.
         drain_timeout: how long attempts may take to end when the dispatcher stops.
 
     Raises:

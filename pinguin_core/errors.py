@@ -59,7 +59,7 @@ class DuplicateNotification(PinguinError):
 
 
 class IdempotencyConflict(PinguinError):
-    """An idempotency key comes again with something else to send.
+    """An idempotency key was used before with a different message or time.
 
     Attributes:
         notification_id: the notification that the key was given first.
@@ -100,7 +100,7 @@ class StoreUnavailable(PinguinError):
 
 
 class StoreFull(PinguinError):
-    """The store has no room left for what it was asked to keep, or its queue has not."""
+    """The store or its queue is full."""
 
 
 class DeliveryError(PinguinError):
@@ -119,13 +119,13 @@ class DeliveryError(PinguinError):
 
 
 class TransientDeliveryError(DeliveryError):
-    """The attempt failed in a way that a later one may not.
+    """The attempt failed, but a later one may succeed.
 
     Attributes:
         retry_after: how long the provider asked us to wait, if it did.
-        ambiguous: the provider may have taken the message all the same, so the next attempt may
-            deliver it a second time.
-        of_provider: the trouble is the provider's, not this message's: others would fare no better.
+        ambiguous: the provider may have accepted the message, so the next attempt may deliver it
+            a second time.
+        of_provider: the problem is the provider's, not this message's: others would fail too.
     """
 
     def __init__(
@@ -147,8 +147,8 @@ class PermanentDeliveryError(DeliveryError):
     """The message was refused for good; trying again is pointless.
 
     Attributes:
-        asked: the provider itself refused it. If not, a sender did, which says nothing of how the
-            provider fares.
+        asked: the provider itself refused it. If not, a sender did, which says nothing about the
+            state of the provider.
     """
 
     def __init__(self, reason: str, *, code: str = "", asked: bool = True) -> None:
@@ -157,9 +157,9 @@ class PermanentDeliveryError(DeliveryError):
 
 
 class ProviderDown(TransientDeliveryError):
-    """The provider is down for every message: that is known, and needs no counting of failures.
+    """The provider is known to be down for every message; one such error opens the breaker.
 
-    Nothing fails for it. What is due is held, and the provider is probed now and then.
+    Nothing fails because of it. What is due is held, and the provider is probed now and then.
     """
 
     def __init__(
@@ -169,4 +169,4 @@ class ProviderDown(TransientDeliveryError):
 
 
 class ProviderMisconfigured(ProviderDown):
-    """The provider objects to us, not to the message: an operator must act, then it can be sent."""
+    """The provider rejects our configuration, not the message: an operator must act."""

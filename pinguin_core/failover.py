@@ -32,7 +32,7 @@ class OnRoute(Protocol):
     """Is told what becomes of a route, `primary` or `fallback`."""
 
     def __call__(self, route: str, *, is_up: bool, reason: str) -> None:
-        """Learn that it is taken for down from now on, and why; or that it is up again."""
+        """Learn that it is considered down from now on, and why; or that it is up again."""
         ...
 
 
@@ -43,24 +43,25 @@ def _tell_nobody(route: str, *, is_up: bool, reason: str) -> None:
 class FailoverSender(Generic[MessageT_contra]):
     """Delivers through one sender, and through another where that one's provider fails.
 
-    What the first provider did not take for its own sake goes to the fallback in the same attempt.
-    While the first is taken for down it is left alone but for a probe now and then, and so is the
-    fallback. One that is back gets one message at first, then more and more. What the fallback
-    does not take either is held by the dispatcher then.
+    If the first provider itself is the problem, the message goes to the fallback in the same
+    attempt. While the first is considered down, it is only probed now and then; so is the fallback.
+    One that is back gets one message at first, then more and more. What the fallback does not
+    accept either is held by the dispatcher.
 
-    The fallback is never given what was refused for the message's own sake, such as by an unknown
-    recipient; nor, in the same attempt, what the first may have taken after all. Before a later
-    attempt that is looked up at whichever of the two may have it, if that is a `Reconciler`.
+    The fallback is never given what was refused because of the message, such as an unknown
+    recipient; nor, in the same attempt, what the first may have accepted. Before a later attempt
+    that is looked up at whichever of the two may have it, if that one is a `Reconciler`.
 
-    Words of the fallback's provider begin with `fallback:`, in a receipt's reply as in an error's
-    reason; what the first one's said in the same attempt is there too.
+    What the fallback's provider said begins with `fallback:`, in a receipt's reply as in an error's
+    reason; what the first one's provider said in the same attempt is there too.
 
     Args:
         primary: what is tried first; opened and closed by whoever made it, as is the other.
-        fallback: must name a message as the first does, so that copies can be told for such.
-        probe_interval: how far attempts at a provider are apart while it is taken for down; more
-            than zero. The rule by which that happens is the dispatcher's own.
-        on_route: told when one of them is taken for down, and when it is up again.
+        fallback: must give a message the same id as the first does, so that copies can be
+            recognised.
+        probe_interval: the time between attempts at a provider that is considered down; more than
+            zero. The rule by which that happens is the dispatcher's own.
+        on_route: called when one of them is considered down, and when it is up again.
 
     Raises:
         InvalidValue: if `probe_interval` is not more than zero.

@@ -213,7 +213,7 @@ class Flow:
             self._pace.give_back()
 
     def well(self) -> bool:
-        """Learn that the provider did its part; return whether it had been taken for down."""
+        """Learn that the provider did its part; return whether it had been considered down."""
         if self._breaker.close():
             self._limit.restart()
             return True
@@ -223,7 +223,7 @@ class Flow:
     def ill(
         self, id: NotificationId, error: TransientDeliveryError, began: datetime, now: datetime
     ) -> bool:
-        """Learn that the provider failed; return whether it is taken for down from now on."""
+        """Learn that the provider failed; return whether it is considered down from now on."""
         self._limit.cut(began, now)
         return self._breaker.fail(id, error, now)
 

@@ -1,4 +1,4 @@
-"""What the core asks of the world: small protocols that speak the domain's words."""
+"""The ports: small protocols, in the words of the domain, for what the core needs from outside."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ class Sender(Protocol[MessageT_contra]):
     ) -> Receipt:
         """Deliver one message.
 
-        Each attempt for a notification comes with the same `id` and `date`, so that what arrives
-        twice can be told for the same. Cancelling the call leaves the sender usable.
+        All attempts for a notification have the same `id` and `date`, so that copies can be
+        recognised. Cancelling the call leaves the sender usable.
 
         Args:
             message: what to deliver, and to whom.
@@ -105,10 +105,10 @@ IsTaken: TypeAlias = Callable[[str], Awaitable[bool]]
 
 @runtime_checkable
 class Reconciler(Protocol[MessageT_contra]):
-    """What a `Sender` is besides, if it can look up what its provider has taken.
+    """A `Sender` that can also look up what its provider has accepted.
 
-    The dispatcher asks before it sends again what an earlier attempt left in doubt. That is worth
-    having where the provider cannot tell copies of a message for one.
+    The dispatcher asks it before it sends again what an earlier attempt left in doubt. Implement
+    it where copies of a message cannot be recognised as copies.
     """
 
     async def find_sent(
@@ -119,10 +119,10 @@ class Reconciler(Protocol[MessageT_contra]):
         doubts: Sequence[Attempt],
         is_taken: IsTaken,
     ) -> Receipt | None:
-        """Return the receipt of a message that the provider took in one of the attempts, if any.
+        """Return the receipt of the message, if the provider accepted it in one of the attempts.
 
-        What was taken once is found for one notification only, though another one's message may be
-        the same in every word.
+        An accepted message counts for one notification only, even if another notification's
+        message is identical.
 
         Args:
             message: what was to be delivered, and to whom.
@@ -147,10 +147,10 @@ class SmsCount:
 
 @runtime_checkable
 class SmsLedger(Protocol):
-    """What a `NotificationRepository` is besides, if it can be asked which SMS were sent."""
+    """A `NotificationRepository` that also knows which SMS were sent."""
 
     async def has_sent_sms(self, provider_message_id: str, since: datetime) -> bool:
-        """Tell whether it is the name of an SMS that was sent since a moment."""
+        """Tell whether an SMS with this id of the provider's was sent since a moment."""
         ...
 
     async def count_sms(
@@ -197,19 +197,19 @@ class IdGenerator(Protocol):
 
 
 class Observer(Protocol):
-    """Is told what happens, for logs and metrics. What it raises is a bug of its own."""
+    """Is told what happens, for logs and metrics. What it raises is caught."""
 
     def on_change(self, notification: Notification) -> None:
-        """Learn that a notification took a step, once that step is durable."""
+        """Take note of a step of a notification, once that step is durable."""
         ...
 
     def on_provider(self, channel: Channel, *, is_up: bool, reason: str) -> None:
-        """Learn that a channel's provider is taken for down from now on, and why; or is up again.
+        """Take note that a channel's provider is considered down, and why; or is up again.
 
         While it is down, what is due is held, and an attempt is made now and then.
         """
         ...
 
     def on_trouble(self, where: str, error: Exception) -> None:
-        """Learn of an error that was survived: what was being done, and what went wrong."""
+        """Take note of an error that was survived: what was being done, and what went wrong."""
         ...

@@ -29,13 +29,13 @@ _REFUSALS: Final = (ChannelDisabled, DuplicateNotification, InvalidValue, StoreF
 
 
 class NotificationService:
-    """Accepts notifications and says what became of them.
+    """Accepts notifications, and returns their state.
 
     Args:
         repository: where notifications are kept.
-        on_queued: told of each notification once it is stored; give it `Dispatcher.wake`.
-        disabled: the channels that have no provider, each with what an operator can do about it.
-        sms_rules: what an SMS must be to be accepted, and how it is changed before it is stored.
+        on_queued: called with each notification once it is stored; pass `Dispatcher.wake`.
+        disabled: the channels without a provider, each with what an operator can do about it.
+        sms_rules: which SMS are accepted, and how they are changed before they are stored.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class NotificationService:
         Args:
             message: what to send, and to whom.
             scheduled_at: when to send it, with a time zone; at once if absent or past.
-            idempotency_key: the caller's own name for this request. When it comes again, whoever
-                brings it, the notification that it made the first time is returned, and nothing is
-                sent a second time. A key is never forgotten while its notification is stored.
+            idempotency_key: unique for this request. If a request repeats the key, in whichever
+                process, the notification of the first request is returned, and nothing is sent a
+                second time. A key is remembered as long as its notification is stored.
 
         Raises:
             ChannelDisabled: if the message's channel has no provider.
-            IdempotencyConflict: if the key came before with another message or another time.
-            InvalidValue: if `scheduled_at` carries no zone, or an SMS is against the rules.
+            IdempotencyConflict: if the key was used before with a different message or time.
+            InvalidValue: if `scheduled_at` is not timezone-aware, or an SMS is against the rules.
             StoreUnavailable: if it could not be stored; it may be tried again.
             StoreFull: if there is no room for it.
         """
@@ -96,7 +96,7 @@ class NotificationService:
         return queued
 
     async def get(self, notification_id: NotificationId) -> Notification:
-        """Return a notification as it stands now.
+        """Return the current state of a notification.
 
         Raises:
             NotificationNotFound: if there is none.

@@ -1,4 +1,4 @@
-"""A store of one's own: notifications in SQLite, with nothing but the standard library.
+"""A store of your own: notifications in SQLite, using only the standard library.
 
 It passes the whole contract. It is written to be read, not to be fast: each call commits by itself,
 and holds up the event loop while it does.
