@@ -50,6 +50,7 @@ WORKERS_SUFFIX: Final = "-workers"
 """What it is followed by in that of the folder of its `WorkerFiles`."""
 
 _PATIENCE: Final = 5.0  # seconds that our turn, and another program's lock, are waited for
+_PATIENCE_AT_THE_END: Final = 0.5  # seconds that our turn to close is waited for
 _PAUSE: Final = 0.01
 _FULL: Final = 2
 _MOST_ROWS: Final = 64
@@ -154,13 +155,13 @@ class TakingTurns(sqlite3.Connection):
         self._lock = WriteLock(Path(f"{database}{LOCK_SUFFIX}"))
         self._is_used = False
 
-    def take_turn(self) -> None:
-        """Wait until it is our turn.
+    def take_turn(self, patience: float | None = None) -> None:
+        """Wait until it is our turn, for so many seconds at the most.
 
         Raises:
             StoreUnavailable: if it does not come.
         """
-        self._lock.take(_PATIENCE)
+        self._lock.take(_PATIENCE if patience is None else patience)
         self._is_used = True
 
     def end_turn(self) -> None:
@@ -185,12 +186,12 @@ class TakingTurns(sqlite3.Connection):
     def close(self) -> None:
         """Close in turn, since the last one to close makes a checkpoint.
 
-        Who has no turn is not the last: whoever has it is still open. Who never had one, or has
-        closed already, has nothing open.
+        Who has no turn is not the last: whoever has it is still open. So the wait is short, lest a
+        stop outlast its time. Who never had one, or has closed already, has nothing open.
         """
         if self._is_used:
             with suppress(StoreUnavailable):
-                self.take_turn()
+                self.take_turn(_PATIENCE_AT_THE_END)
             self._is_used = False
         try:
             super().close()

@@ -338,6 +338,36 @@ def test_a_store_opens_and_closes_while_another_process_keeps_the_turn(
     run(open_and_close(tmp_path))
 
 
+def test_a_store_that_closes_hardly_waits_for_its_turn(
+    tmp_path: Path, path: Path, patience: list[float]
+) -> None:
+    """A stop has no time for it: whoever has the turn makes the last checkpoint."""
+
+    async def scenario(lock: WriteLock) -> None:
+        async with opened(tmp_path / "store.db") as store:
+            await store.add(email())
+            lock.take(LONG)
+            patience.clear()
+
+    with lock_on(path) as lock:
+        run(scenario(lock))
+    assert patience == [0.5]
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds for which connections are ready to wait, each time that they ask for a turn."""
+    asked: list[float] = []
+
+    class Noted(WriteLock):
+        def take(self, patience: float) -> None:
+            asked.append(patience)
+            super().take(patience)
+
+    monkeypatch.setattr(sqlite, "WriteLock", Noted)
+    return asked
+
+
 async def open_and_close(folder: Path) -> None:
     async with opened(folder / "store.db"):
         pass
