@@ -188,7 +188,8 @@ class NotificationResponse(betterproto.Message):
 
     possible_duplicate: bool = betterproto.bool_field(18)
     """
-    An earlier attempt may have delivered it too, so there may be another copy.
+    An attempt of unknown outcome may have delivered it: it may have arrived twice, or although it is
+     FAILED.
     """
 
     sms_segments: int = betterproto.int32_field(19)
