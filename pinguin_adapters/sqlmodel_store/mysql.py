@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from itertools import chain
 from typing import Any, Final, TypeAlias
 
+import pymysql  # type: ignore[import-untyped]  # it has no types
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.pool import NullPool
@@ -62,6 +63,7 @@ class _Taken(PinguinError):
     """There is a row with this id, or with this idempotency key."""
 
 
+_TOO_LARGE: Final = 1153
 _TROUBLE: Final[Mapping[int, _Make]] = {
     1020: _BUSY,
     1021: _FULL,
@@ -73,7 +75,7 @@ _TROUBLE: Final[Mapping[int, _Make]] = {
     1062: _Taken,
     1114: _FULL,
     1142: partial(StoreUnavailable, "the login lacks a privilege"),
-    1153: partial(
+    _TOO_LARGE: partial(
         InvalidValue, "notification", "is larger than the server accepts (max_allowed_packet)"
     ),
     1205: Locked,
@@ -178,9 +180,27 @@ def _engine(url: URL, isolation: Any) -> Engine:
     return engine
 
 
-def _connect(dialect: sa.Dialect, _record: object, args: Any, options: Any) -> Any:
+class _Measured(pymysql.connections.Connection):  # type: ignore[misc]  # for want of types
+    """Sends nothing that the server would refuse by ending the connection, as if it were lost.
+
+    Attributes:
+        most_bytes: what the server takes at a time, if that is known.
+    """
+
+    most_bytes: int | None = None
+
+    def query(self, sql: str | bytes, *arguments: Any, **options: Any) -> Any:
+        """Send a statement, unless it is too large."""
+        if isinstance(sql, str):
+            sql = sql.encode(self.encoding, "surrogateescape")
+        if self.most_bytes is not None and len(sql) >= self.most_bytes:  # a byte tells what it is
+            raise pymysql.OperationalError(_TOO_LARGE, "larger than max_allowed_packet")
+        return super().query(sql, *arguments, **options)
+
+
+def _connect(_dialect: object, _record: object, args: Any, options: Any) -> Any:
     try:
-        return dialect.connect(*args, **options)
+        return _Measured(*args, **options)
     except TypeError:
         problem = "has an option that PyMySQL does not know"
         raise InvalidValue("database_url", problem) from None
@@ -190,8 +210,10 @@ def _connect(dialect: sa.Dialect, _record: object, args: Any, options: Any) -> A
         ) from error
 
 
-def _prepare(connection: Any, _record: object) -> None:
+def _prepare(connection: _Measured, _record: object) -> None:
     with connection.cursor() as cursor:
+        cursor.execute("SELECT @@max_allowed_packet")
+        connection.most_bytes = cursor.fetchone()[0]
         for setting in _SETTINGS:
             cursor.execute(setting)
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 from support.databases import directly
-from support.sqlmodel_stores import ADDRESS, BODY, SUBJECT, email, on_every, opened, run
+from support.sqlmodel_stores import ADDRESS, BODY, SUBJECT, email, on_every, opened, run, sized
 
 from pinguin_adapters.sqlmodel_store import UnreadableNotification
 from pinguin_adapters.sqlmodel_store.outbox import enqueue
@@ -112,6 +112,25 @@ def test_what_fails_fails_alone(server_url: str) -> None:
             assert await store.get(NotificationId("notif-1")) == email("notif-1").cancel(NOON)
 
     run(scenario())
+
+
+def test_what_is_larger_than_a_server_takes_fails_alone(mysql_url: str) -> None:
+    """The server would end the connection, and so fail all that is stored together."""
+    with directly(mysql_url) as connection:
+        most = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
+
+    async def scenario() -> list[object]:
+        async with opened(mysql_url) as store:
+            return await gathered(
+                store.add(email("notif-1")),
+                store.add(sized("notif-large", most)),
+                store.add(email("notif-2")),
+            )
+
+    first, large, second = run(scenario())
+    assert (first, second) == (None, None)
+    assert isinstance(large, InvalidValue)
+    assert str(large).endswith("is larger than the server accepts (max_allowed_packet)")
 
 
 def test_ids_differ_by_case(any_url: str) -> None:
