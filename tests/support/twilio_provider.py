@@ -9,11 +9,14 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 from support.scripted_twilio import SID
+from support.tcp_proxy import TcpProxy
 
 from pinguin_core.testing.contracts import Arrival, Behaviour
 
 _PATH: Final = "/2010-04-01/Accounts/{sid}/Messages.json"
 _REFUSALS: Final = {Behaviour.REFUSE: (400, 21211), Behaviour.BE_BUSY: (429, 20429)}
+
+_PIECE: Final = 31  # bytes; every reply is longer
 
 
 class TwilioProvider:
@@ -85,3 +88,35 @@ class TwilioProvider:
         words = " ".join([*repeated, *(each[:-2] for each in repeated)])
         message = f"The 'To' number is not taken: {words}"
         return web.json_response({"code": code, "message": message}, status=status)
+
+
+class DistantTwilioProvider(TwilioProvider):
+    """The same at the end of a bad way, which is what hangs and cannot be reached.
+
+    The way is a proxy, which passes on a few bytes of its replies at a time.
+    """
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._way.port}"
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self._way = TcpProxy("127.0.0.1", self._port, piece=_PIECE)
+        await self._way.open()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._way.close()
+        await super().__aexit__(*exc)
+
+    async def behave(self, behaviour: Behaviour) -> None:
+        await self._way.close()
+        if behaviour in {Behaviour.HANG, Behaviour.BE_UNREACHABLE}:
+            await super().behave(Behaviour.ACCEPT)
+        else:
+            await super().behave(behaviour)
+        if behaviour is not Behaviour.BE_UNREACHABLE:
+            await self._way.open()
+        if behaviour is Behaviour.HANG:
+            self._way.hold()
