@@ -192,10 +192,15 @@ class Notification:
 
     @property
     def taken_at(self) -> datetime | None:
-        """When the provider took it, or may have: what it costs counts from then on."""
+        """When the provider took it, or may have: what it costs counts from then on.
+
+        For what is being sent, that is when the attempt began.
+        """
         match self.state:
             case Sent(at=at):
                 return at
+            case Sending():
+                return self.updated_at
             case Failed(at=at) | Cancelled(at=at):
                 return at if self.possible_duplicate else None
             case _:

@@ -159,7 +159,8 @@ class SmsLedger(Protocol):
         """Count the SMS that any process has sent since a moment, or may have sent, or is sending.
 
         What an attempt since then has left in doubt counts as sent, once, whether it waits, has
-        failed or is being sent again: see `Notification.taken_at`.
+        failed or is being sent again; so does what is under a lease that was over when `before` was
+        claimed: its worker is dead. From when on, `Notification.taken_at` says.
 
         Under way is whatever else is being sent under a lease that was not over when `before` was
         claimed. So of two processes the one that counts last counts what the other sends, in

@@ -130,8 +130,8 @@ class CountedSms:
         only = [TO] if self.to is not None else []
         to = {"to": self.to.value} if self.to is not None else {}
         now, end = self.before.updated_at, self.before.wake_at or self.before.updated_at
-        asked = {"id": self.before.id.value, "since": self.since} | to
-        lease = {"now": now, "end": end, "horizon": end + (end - now)}
+        asked = {"id": self.before.id.value, "since": self.since, "now": now} | to
+        lease = {"end": end, "horizon": end + (end - now)}
         # In this order: what is sent between the two is counted twice rather than not at all.
         under_way = connection.execute(SMS_UNDER_WAY.where(*only), asked | lease).scalar_one()
         taken = connection.execute(TAKEN_SMS.where(*only), asked).scalar_one()

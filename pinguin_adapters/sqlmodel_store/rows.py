@@ -46,7 +46,7 @@ class NotificationRow(_Base, table=True):
 
     Attributes:
         wake_at: `due_at` of a queued one, `lease_until` of one that is being sent.
-        ended_at: `at` of a final one; of another, `taken_at`, the end of its last doubt.
+        ended_at: `at` of a final one; of another SMS, `taken_at`.
         last_error: `last_error` or `reason`, whichever the state has.
         history: JSON, an array for each attempt that has ended; absent if there is none.
         claimed_by: the name of the worker that has claimed it, while one has and would be missed.
@@ -149,7 +149,7 @@ def to_row(notification: Notification, claimed_by: str | None = None) -> dict[st
         "scheduled_at": notification.scheduled_at,
         "state": _NAMES[type(state)],
         "wake_at": notification.wake_at,
-        "ended_at": notification.taken_at if isinstance(state, Queued | Sending) else state.at,
+        "ended_at": _ended_at(notification),
         "provider_message_id": state.provider_message_id if isinstance(state, Sent) else "",
         "last_error": notification.last_error,
         "attempts": notification.attempts,
@@ -194,6 +194,12 @@ def from_row(row: Sequence[Any]) -> Notification:
     except (LookupError, TypeError, ValueError, OverflowError):
         # Without its cause, which quotes the column.
         raise UnreadableNotification(id_, "its channel, state or history is unknown") from None
+
+
+def _ended_at(notification: Notification) -> datetime | None:
+    if not isinstance(notification.state, Queued | Sending):
+        return notification.state.at
+    return notification.taken_at if isinstance(notification.message, Sms) else None
 
 
 def _written(history: tuple[Attempt, ...]) -> str:

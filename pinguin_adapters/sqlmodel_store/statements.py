@@ -69,17 +69,23 @@ SENT_SMS_AS: Final = _COUNT.where(
 TAKEN_SMS: Final = _COUNT.where(
     _IS_SMS,
     _IS_SINCE,
-    sa.or_(_IS_SENT, TABLE.c.possible_duplicate == 1),
+    sa.or_(
+        _IS_SENT,
+        TABLE.c.possible_duplicate == 1,
+        sa.and_(TABLE.c.state == "sending", TABLE.c.wake_at <= sa.bindparam("now")),
+    ),
     TABLE.c.id != sa.bindparam("id"),
 )
-"""How many SMS but that with an `id` were sent from the moment `since` on, or left in doubt."""
+"""How many SMS but that with an `id` were sent from the moment `since` on, or left in doubt: also
+those whose lease is over `now`.
+"""
 
 SMS_UNDER_WAY: Final = _COUNT.where(
     _IS_SMS,
     TABLE.c.wake_at > sa.bindparam("now"),
     TABLE.c.wake_at < sa.bindparam("horizon"),
     TABLE.c.state == "sending",
-    sa.or_(TABLE.c.ended_at.is_(None), ~_IS_SINCE),
+    sa.or_(TABLE.c.possible_duplicate == 0, ~_IS_SINCE),
     TABLE.c.id != sa.bindparam("id"),
     sa.or_(TABLE.c.wake_at != sa.bindparam("end"), TABLE.c.id < sa.bindparam("id")),
 )

@@ -93,7 +93,7 @@ class MemoryRepository:
             for notification in self._stored.values()
             if notification.channel is Channel.SMS and to in {None, notification.message.to}
         ]
-        taken = {each.id for each in found if each.taken_at and each.taken_at >= since}
+        taken = {each.id for each in found if _is_taken(each, since, before.updated_at)}
         under_way = {each.id for each in found if _is_under_way(each, before)}
         return SmsCount(len(taken - {before.id}), len(under_way - taken))
 
@@ -103,6 +103,16 @@ class MemoryRepository:
             for notification in self._stored.values()
             if notification.channel is channel and notification.wake_at is not None
         ]
+
+
+def _is_taken(notification: Notification, since: datetime, now: datetime) -> bool:
+    if notification.taken_at is None or notification.taken_at < since:
+        return False
+    match notification.state:
+        case Sending(lease_until=end):
+            return notification.possible_duplicate or end <= now
+        case _:
+            return True
 
 
 def _is_under_way(notification: Notification, before: Notification) -> bool:

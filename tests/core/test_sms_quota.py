@@ -298,6 +298,26 @@ def test_what_is_in_doubt_counts_until_the_next_day(limit: str, *, retry: bool) 
     run(test())
 
 
+def test_what_killed_processes_were_sending_counts_until_the_next_day() -> None:
+    """Or a service that is killed again and again would send as many with each life."""
+
+    async def test() -> None:
+        phone, now = Phone(), NOON
+        await phone.add(40)
+        begun = set[NotificationId]()
+        for _ in range(10):
+            claims = await phone.store.claim_due(Channel.SMS, now, MINUTE, 8)
+            for claimed, wait in zip(claims, await waits(phone, claims, per_day=3), strict=True):
+                if wait is None:
+                    begun.add(claimed.id)  # and nobody stores what comes of it
+                else:
+                    await phone.store.save(claimed.hold(wait.reason, now, wait.until))
+            now += MINUTE
+        assert len(begun) == 3
+
+    run(test())
+
+
 def test_what_is_in_doubt_keeps_its_place() -> None:
     async def test() -> None:
         phone = Phone(sender=RecordingSender([LOST]))

@@ -21,7 +21,8 @@ class CountingRepository(MemoryRepository):
             each
             for each in found
             if self.is_sent(each, since)
-            or (self.is_in_doubt(each, since) and self.is_another(each, before))
+            or (self.is_another(each, before) and self.is_in_doubt(each, since))
+            or self.is_orphaned(each, since, before)
         ]
         under_way = [each for each in found if self.is_under_way(each, before)]
         return SmsCount(len(taken), sum(each not in taken for each in under_way))
@@ -33,7 +34,16 @@ class CountingRepository(MemoryRepository):
         return isinstance(each.state, Sent) and each.state.at >= since
 
     def is_in_doubt(self, each: Notification, since: datetime) -> bool:
-        return each.possible_duplicate and any(doubt.ended_at >= since for doubt in each.doubts)
+        began = [each.updated_at] if isinstance(each.state, Sending) else []
+        ends = [doubt.ended_at for doubt in each.doubts]
+        return each.possible_duplicate and max(ends + began) >= since
+
+    def is_orphaned(self, each: Notification, since: datetime, before: Notification) -> bool:
+        return (
+            isinstance(each.state, Sending)
+            and each.updated_at >= since
+            and not self.lives(each, before)
+        )
 
     def is_another(self, each: Notification, before: Notification) -> bool:
         return each.id != before.id
@@ -174,9 +184,19 @@ class CountsItself(CountingRepository):
         return each.id == before.id or super().is_first(each, before)
 
 
-class CountsTheDead(CountingRepository):
+class TakesTheDeadForAlive(CountingRepository):
     def lives(self, each: Notification, before: Notification) -> bool:
         return True
+
+
+class OverlooksTheDead(CountingRepository):
+    def is_orphaned(self, each: Notification, since: datetime, before: Notification) -> bool:
+        return False
+
+
+class RemembersTheDeadForEver(CountingRepository):
+    def is_orphaned(self, each: Notification, since: datetime, before: Notification) -> bool:
+        return super().is_orphaned(each, datetime.min.replace(tzinfo=UTC), before)
 
 
 class CountsItsOwn(CountingRepository):
@@ -206,7 +226,7 @@ _CLEARED: Final = "what_is_no_longer_in_doubt_is_counted_once"
 _BATCH: Final = "of_those_claimed_at_once_what_has_a_lower_id_is_counted"
 _OTHERS: Final = "whatever_was_claimed_before_or_after_is_counted"
 _CLOCKS: Final = "what_was_claimed_earlier_by_a_later_clock_is_counted"
-_DEAD: Final = "a_worker_that_is_dead_has_nothing_under_way"
+_DEAD: Final = "what_a_dead_worker_was_sending_is_counted_as_sent"
 _ALL: Final = "all_that_use_the_storage_are_counted"
 
 COUNTING_MUTANTS: Final[dict[str, tuple[type[CountingRepository], list[str]]]] = {
@@ -232,7 +252,9 @@ COUNTING_MUTANTS: Final[dict[str, tuple[type[CountingRepository], list[str]]]] =
     "clocks are trusted": (TrustsClocks, [_OTHERS, _CLOCKS]),
     "what is earlier is not counted": (CountsWhatIsLater, [_EACH, _OTHERS, _ALL]),
     "it counts itself": (CountsItself, [_NOTHING, _SINCE, _BATCH, _OTHERS, _CLOCKS]),
-    "the dead are counted": (CountsTheDead, [_DEAD]),
+    "the dead are under way": (TakesTheDeadForAlive, [_DEAD]),
+    "the dead are overlooked": (OverlooksTheDead, [_DEAD]),
+    "the dead are remembered for ever": (RemembersTheDeadForEver, [_DEAD]),
     "only its own are counted": (CountsItsOwn, [_ALL]),
 }
 """Each defect, and contract tests that must catch it."""

@@ -85,7 +85,7 @@ class SmsLedgerContract(StorageContract):
 
     @with_store
     async def test_what_is_in_doubt_is_counted_as_sent(self, store: Any) -> None:
-        """Whether it waits, has failed or is sent again; so is what a dead worker was sending."""
+        """Whether it waits, has failed or is being sent again."""
         for number, moment in enumerate([NOON - TICK, NOON, NOON + _ONE]):
             await _in_doubt(store, f"notif-{number}", at=moment)
         await store.save((await _claimed(store, "notif-3")).fail(LOST, NOON, _NO_RETRY))
@@ -97,8 +97,8 @@ class SmsLedgerContract(StorageContract):
         later = NOON + HOUR
         await store.claim_due(Channel.SMS, later, LEASE, 9)
         claimed = await _claimed(store, "notif-9", now=later + _ONE)
-        assert await store.count_sms(NOON, before=claimed) == SmsCount(4, 1)
-        assert await store.count_sms(later, before=claimed) == SmsCount(1, 3)
+        assert await store.count_sms(NOON, before=claimed) == SmsCount(5, 0)
+        assert await store.count_sms(later, before=claimed) == SmsCount(4, 0)
 
     @with_store
     async def test_what_is_in_doubt_counts_for_others_and_not_for_itself(self, store: Any) -> None:
@@ -147,7 +147,8 @@ class SmsLedgerContract(StorageContract):
         assert await store.count_sms(NOON, before=second) == SmsCount(0, 1)
 
     @with_store
-    async def test_a_worker_that_is_dead_has_nothing_under_way(self, store: Any) -> None:
+    async def test_what_a_dead_worker_was_sending_is_counted_as_sent(self, store: Any) -> None:
+        """And not as under way; from the moment on at which its attempt began."""
         await _claimed(store, "notif-1", now=NOON)
         await store.add(queued("notif-2", SMS, NOON + LEASE - _ONE))
         [claimed] = await store.claim_due(Channel.SMS, NOON + LEASE - TICK, LEASE, 2)
@@ -156,7 +157,8 @@ class SmsLedgerContract(StorageContract):
         await store.save(claimed.hold("not yet", moment, moment))
         [again] = await store.claim_due(Channel.SMS, NOON + LEASE, LEASE, 1)
         assert again.id == claimed.id
-        assert await store.count_sms(NOON, before=again) == SmsCount(0, 0)
+        assert await store.count_sms(NOON, before=again) == SmsCount(1, 0)
+        assert await store.count_sms(NOON + TICK, before=again) == SmsCount(0, 0)
 
     @with_store
     async def test_an_sms_that_was_sent_is_known_by_its_name(self, store: Any) -> None:
