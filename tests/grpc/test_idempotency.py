@@ -98,7 +98,7 @@ async def test_a_key_that_comes_again_with_something_else_is_refused(
     assert other.status is Code.ALREADY_EXISTS
     assert other.text.startswith("idempotency_key: ")
     assert first.notification_id in other.text
-    assert "a new request needs a new key" in other.text
+    assert "use a new key for a new request" in other.text
     assert "order-42" not in other.text
     assert (repository.rows, troubles) == (1, [])
 
