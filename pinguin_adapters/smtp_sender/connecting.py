@@ -33,12 +33,20 @@ class Connector:
 
     Args:
         our_name: the host name by which we greet; relays that take mail by domain look at it.
-        timeout: how long looking its name up and connecting may take. The dialogue that follows is
-            limited by whoever opens a session: some relays let strangers wait before they greet.
+        connect_timeout: how long looking its name up and connecting may take.
+        time_limit: how long all of it may take; some relays let strangers wait before they greet.
     """
 
-    def __init__(self, relay: SmtpRelay, *, our_name: str, timeout: timedelta) -> None:
-        self._timeout = timeout.total_seconds()
+    def __init__(
+        self,
+        relay: SmtpRelay,
+        *,
+        our_name: str,
+        connect_timeout: timedelta,
+        time_limit: timedelta,
+    ) -> None:
+        self._connect_timeout = connect_timeout.total_seconds()
+        self._time_limit = time_limit.total_seconds()
         self._relay = relay
         self._our_name = our_name
         self._resolver = Resolver()
@@ -52,7 +60,8 @@ class Connector:
         """
         progress.phase = Phase.CONNECT
         try:
-            return await self._open(progress)
+            async with asyncio.timeout(self._time_limit):
+                return await self._open(progress)
         except (OSError, UnicodeError, aiosmtplib.SMTPException) as error:
             # Not chained: such errors repeat the relay's words as they came.
             raise self._explain(error, progress.phase) from None
@@ -77,7 +86,7 @@ class Connector:
 
     async def _reach(self) -> socket.socket:
         """Connect to the relay; if it has several addresses, to one that answers."""
-        async with asyncio.timeout(self._timeout):
+        async with asyncio.timeout(self._connect_timeout):
             addresses = await self._resolver.look_up(self._relay.host, self._relay.port)
             return await start_connection(addresses, happy_eyeballs_delay=_HEAD_START)
 

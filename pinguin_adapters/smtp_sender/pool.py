@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -12,6 +13,7 @@ from pinguin_adapters.smtp_sender.dialogue import Dialogue
 from pinguin_adapters.smtp_sender.progress import Progress
 from pinguin_adapters.smtp_sender.replies import Phase, SessionUnusable
 from pinguin_adapters.smtp_sender.session_limit import SessionLimit
+from pinguin_core.errors import DeliveryError
 
 _GRACE: Final = timedelta(seconds=2)
 """How long a relay may take over its goodbye."""
@@ -46,6 +48,7 @@ class SessionPool:
         self._deliveries_per_session = deliveries_per_session
         self._open: set[Dialogue] = set()
         self._opening = 0
+        self._late: set[asyncio.Task[Dialogue]] = set()
         self._line: deque[asyncio.Future[Dialogue | None]] = deque()
         self._kept: deque[Dialogue] = deque()
         self._retiring: set[Dialogue] = set()
@@ -98,6 +101,10 @@ class SessionPool:
             self._sweep.cancel()
         while self._kept:
             self._retire(self._kept.popleft())
+        for opening in self._late:
+            opening.cancel()
+        if self._late:
+            await asyncio.wait(self._late)
         if self._retiring:
             await asyncio.wait([session.closed for session in self._retiring])
 
@@ -145,21 +152,43 @@ class SessionPool:
         return None
 
     async def _open_one(self, progress: Progress) -> Dialogue | None:
-        """Open a session that counts already; None if the relay wants no more than the others."""
+        """Open a session that counts already; None if the relay wants no more than the others.
+
+        If whoever wanted it gives up meanwhile, it is for another: a relay that lets strangers wait
+        before it greets would otherwise do so again and again.
+        """
+        opening = asyncio.create_task(self._connector.open(progress))
         try:
-            session = await self._connector.open(progress)
+            await asyncio.wait([opening])
+        except asyncio.CancelledError:
+            self._late.add(opening)
+            opening.add_done_callback(self._take_late)
+            if self._closed:
+                opening.cancel()
+            raise
+        return self._opened(opening)
+
+    def _opened(self, opening: asyncio.Task[Dialogue]) -> Dialogue | None:
+        self._opening -= 1
+        try:
+            session = opening.result()
         except BaseException as error:
-            self._opening -= 1
             crowded = isinstance(error, SessionUnusable) and error.crowded
             settled = crowded and self._learn_limit(self._counted)
             self._serve_line()
             if settled:
                 return None
             raise
-        self._opening -= 1
         self._open.add(session)
         session.closed.add_done_callback(lambda _: self._forget(session))
         return session
+
+    def _take_late(self, opening: asyncio.Task[Dialogue]) -> None:
+        self._late.discard(opening)
+        with suppress(DeliveryError, asyncio.CancelledError):  # nobody waits for it any more
+            session = self._opened(opening)
+            if session is not None:
+                self.give_back(session)
 
     def _learn_limit(self, others: int) -> bool:
         """Learn that one session more than these is too many; return whether there are any."""

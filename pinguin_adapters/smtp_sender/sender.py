@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,7 +14,7 @@ from pinguin_adapters.smtp_sender.delivery import Delivery
 from pinguin_adapters.smtp_sender.envelope import Envelope
 from pinguin_adapters.smtp_sender.pool import SessionPool
 from pinguin_adapters.smtp_sender.relay import SmtpRelay
-from pinguin_adapters.smtp_sender.replies import code, trouble
+from pinguin_adapters.smtp_sender.replies import code
 from pinguin_core.errors import InvalidValue, PermanentDeliveryError
 from pinguin_core.masking import scrub
 from pinguin_core.message import Email
@@ -35,7 +34,9 @@ class SmtpSender:
         connect_timeout: how long connecting may take, from name look-up to TCP; and how long a
             session that was kept may leave its first command unanswered.
         operation_timeout: how long a whole attempt may take, from the wait for a session and, if a
-            new one is needed, its greetings, TLS and login, to the reply to the message.
+            new one is needed, its greetings, TLS and login, to the reply to the message. The last
+            third is kept for that reply. A new session that is not there by then may still be used
+            by the next attempt.
         max_sessions: how many sessions there may be at once; other messages wait for one. No fewer
             than the dispatcher's `concurrency`, or time runs out for those that wait. If the relay
             refuses so many, there are fewer, and one more is tried now and then.
@@ -83,10 +84,15 @@ class SmtpSender:
         self._trace = trace
         self._envelope_sender = mime.wire_address(from_address)
         self._connect_timeout = connect_timeout
-        self._operation_timeout = operation_timeout.total_seconds()
+        self._operation_timeout = operation_timeout
         our_name = mime.ascii_domain(from_address.domain)
         self._pool = SessionPool(
-            Connector(relay, our_name=our_name, timeout=connect_timeout),
+            Connector(
+                relay,
+                our_name=our_name,
+                connect_timeout=connect_timeout,
+                time_limit=operation_timeout,
+            ),
             max_sessions=max_sessions,
             idle_limit=idle_limit,
             age_limit=age_limit,
@@ -110,14 +116,11 @@ class SmtpSender:
         delivery = Delivery(
             envelope,
             self._pool,
+            time_limit=self._operation_timeout,
             patience=self._connect_timeout,
             trace=self._trace and partial(self._trace, id),
         )
-        try:
-            async with asyncio.timeout(self._operation_timeout):
-                reply = await delivery.run()
-        except TimeoutError:
-            raise trouble(delivery.progress.phase, "timed out") from None
+        reply = await delivery.run()
         said = scrub(reply.words, envelope.private(reply.words))
         return Receipt(mime.message_id(id, self._from_address), code(reply), said)
 

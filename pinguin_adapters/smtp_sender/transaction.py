@@ -41,6 +41,7 @@ class Transaction:
         progress: learns of each phase.
         patience: how long a session that was kept for a while may leave its first command
             unanswered; its other end may have vanished without a word.
+        on_end: called when the final dot has left.
         trace: told of each reply, in a form that may be shown.
     """
 
@@ -51,12 +52,14 @@ class Transaction:
         progress: Progress,
         *,
         patience: timedelta,
+        on_end: Callable[[], None],
         trace: Callable[[str], None] | None,
     ) -> None:
         self._session = session
         self._envelope = envelope
         self._progress = progress
         self._patience = patience
+        self._on_end = on_end
         self._trace = trace
 
     async def run(self) -> Reply:
@@ -127,6 +130,7 @@ class Transaction:
         self._progress.phase = Phase.CONTENT
         if await self._session.transmit(self._envelope.content):
             self._progress.phase = Phase.END
+            self._on_end()
         self._session.deliveries += 1
         phase = self._progress.phase
         reply = await self._reply(phase)

@@ -110,7 +110,7 @@ async def test_a_slow_reply_to_a_recipient_is_waited_for() -> None:
         relay.script["MAIL"] = [late]
         sending = asyncio.create_task(send(sender))
         await relay.reached("MAIL")
-        jump(OPERATION * 0.9)
+        jump(OPERATION * 0.6)
         late.released.set()
         await sending
     assert relay.sessions == 1
