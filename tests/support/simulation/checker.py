@@ -223,7 +223,7 @@ class _Story:
             if claim is not None and first < claim.at:
                 yield f"was sent at {ask.at}, though it had been taken at {first}"
         if self._failed_in_doubt and self._last_look not in {Answer.NONE, Answer.NOT_FOUND}:
-            lease_until = self._versions[-2].wake_at
+            lease_until = self._lease_when_it_failed
             if lease_until is None or lease_until - self._last.updated_at > _TIME_TO_LOOK:
                 yield f"failed in doubt, after the looks {self._looks}"
 
@@ -231,6 +231,12 @@ class _Story:
     def _failed_in_doubt(self) -> bool:
         outcomes = [attempt.outcome for attempt in self._last.history]
         return isinstance(self._last.state, Failed) and outcomes[-1:] == [Outcome.UNCLEAR]
+
+    @property
+    def _lease_when_it_failed(self) -> datetime | None:
+        """By when the outcome had to be stored, as far as its worker knew when it came about."""
+        began = (each for each in self._versions[:-1] if each.updated_at <= self._last.updated_at)
+        return max(began, key=lambda each: each.version).wake_at
 
     @property
     def _last_look(self) -> Answer | None:
