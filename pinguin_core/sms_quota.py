@@ -32,8 +32,9 @@ class SmsQuota:
     """Limits the SMS of a day, which begins at midnight UTC.
 
     What was sent that day by any process counts, and what is being sent. What is in doubt counts as
-    sent, save for itself: it keeps its place when it is looked up or sent again. What is beyond a
-    limit waits for the next day.
+    sent, save for itself: it keeps its place when it is looked up or sent again. It counts once, so
+    a sender that sends such SMS again should be a `Reconciler`, which sends no copies. What is
+    beyond a limit waits for the next day.
 
     Args:
         counter: the store that the dispatcher delivers from.
