@@ -140,12 +140,13 @@ async def test_a_relay_that_bears_more_again_gets_more() -> None:
             assert relay.open_sessions == sessions
 
 
+@pytest.mark.parametrize("verb", ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "END"])
 @patient
-async def test_a_relay_that_refuses_each_third_session_gets_everything_once() -> None:
+async def test_a_relay_that_refuses_each_third_session_gets_everything_once(verb: str) -> None:
     observer = SentObserver()
     store = MemoryRepository()
     async with (
-        LimitedSmtp(refuses_each=3) as relay,
+        LimitedSmtp(refuses_each=3, refuses_at=verb, hangs_up=True) as relay,
         sender_to(relay, deliveries_per_session=2) as sender,
         Dispatcher(
             store,

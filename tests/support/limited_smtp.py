@@ -24,6 +24,7 @@ class LimitedSmtp(ScriptedSmtp):
     Attributes:
         most_sessions: how many sessions it bears at once.
         refuses_at: where it refuses one more: at `CONNECT`, or at a verb of each message.
+        hangs_up: it refuses by 421 and hangs up, at whichever verb.
         per_session: how many messages it takes in a session.
         refuses_each: every so many-th session is refused, whatever else there is.
         refused: how many sessions it refused.
@@ -31,6 +32,7 @@ class LimitedSmtp(ScriptedSmtp):
 
     most_sessions: int | None = None
     refuses_at: str = "CONNECT"
+    hangs_up: bool = False
     per_session: int | None = None
     refuses_each: int | None = None
     refused: int = 0
@@ -42,7 +44,11 @@ class LimitedSmtp(ScriptedSmtp):
             self._unwanted.add(session)
         if verb == self.refuses_at and session in self._unwanted:
             self.refused += 1
-            return _REFUSALS[verb]
+            if verb == "END":
+                self.messages.remove(
+                    next(it for it in reversed(self.messages) if it.session == session)
+                )
+            return AndHangUp("421 4.7.0 too many") if self.hangs_up else _REFUSALS[verb]
         if verb == "MAIL":
             self._begun[session] += 1
             if self.per_session is not None and self._begun[session] > self.per_session:
