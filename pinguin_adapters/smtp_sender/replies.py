@@ -207,7 +207,8 @@ def too_large(size: int, limit: int) -> PermanentDeliveryError:
     """Return the error for a message that a relay has said that it does not take (RFC 1870)."""
     return PermanentDeliveryError(
         f"SMTP {Phase.MAIL.value}: not sent: the message has {size} bytes, and the relay takes at"
-        f" most {limit}"
+        f" most {limit}",
+        asked=False,
     )
 
 
@@ -219,7 +220,9 @@ def not_in_ascii(*, ours: bool) -> DeliveryError:
     problem = "is not ASCII before the @, and the relay does not offer SMTPUTF8"
     if ours:
         return misconfigured(Phase.MAIL, f"the sender's address {problem}")
-    return PermanentDeliveryError(f"SMTP {Phase.MAIL.value}: the recipient's address {problem}")
+    return PermanentDeliveryError(
+        f"SMTP {Phase.MAIL.value}: the recipient's address {problem}", asked=False
+    )
 
 
 def misconfigured(phase: Phase, problem: str, *, code: str = "") -> ProviderMisconfigured:

@@ -41,6 +41,7 @@ async def test_what_is_too_large_is_refused_without_being_sent() -> None:
         with pytest.raises(PermanentDeliveryError) as caught:
             await send(sender, Email(DOTTED.to, "dots.", DOTTED.body))
         await send(sender, DOTTED)
+    assert not caught.value.asked
     assert caught.value.reason == (
         f"SMTP MAIL: not sent: the message has {size + 1} bytes, and the relay takes at most {size}"
     )
