@@ -24,6 +24,7 @@ from pinguin_core.errors import DeliveryError
 from pinguin_core.masking import scrub
 
 _CODES: Final = range(200, 600)  # RFC 5321 4.2
+_KNOWS_NO_EHLO: Final = {500, 502, 504, 550}
 _HEAD_START: Final = 0.25  # seconds that an address has before the next is tried (RFC 8305 5)
 _ERRNO = re.compile(r"\[Errno ([0-9]+)\]")
 
@@ -92,7 +93,7 @@ class Connector:
 
     async def _greet(self, client: aiosmtplib.SMTP, progress: Progress) -> None:
         progress.phase = Phase.EHLO
-        await client.ehlo()
+        await _say_hello(client)
         if self._wants_starttls(client):
             progress.phase = Phase.STARTTLS
             await client.starttls(tls_context=await self._tls_context())
@@ -136,6 +137,23 @@ class Connector:
         if isinstance(error.__cause__ or error, ssl.SSLCertVerificationError):
             return misconfigured(phase, cause)
         return trouble(phase, cause)
+
+
+async def _say_hello(client: aiosmtplib.SMTP) -> None:
+    """Greet; a relay that does not know EHLO, as of old, by HELO (RFC 5321 3.2): it offers nothing.
+
+    Raises:
+        aiosmtplib.SMTPHeloError: what the relay says to EHLO, if it wants neither.
+    """
+    try:
+        await client.ehlo()
+    except aiosmtplib.SMTPHeloError as refused:
+        if refused.code not in _KNOWS_NO_EHLO:
+            raise
+        try:
+            await client.helo()
+        except aiosmtplib.SMTPException:
+            raise refused from None
 
 
 class _Client(aiosmtplib.SMTP):
