@@ -9,7 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from pinguin_core.delivery import Delivery
-from pinguin_core.errors import DeliveryError, StaleNotification, TransientDeliveryError
+from pinguin_core.errors import (
+    DeliveryError,
+    HeldForProvider,
+    StaleNotification,
+    TransientDeliveryError,
+)
 from pinguin_core.flow import Flow, is_answer, is_not_taken, is_trouble
 from pinguin_core.message import Channel
 from pinguin_core.notification import Notification, Receipt
@@ -207,6 +212,9 @@ class Courier:
         """
         now = self._clock.now()
         until, policy = self._flow.held_until(now), self._policy
+        if isinstance(error, HeldForProvider):
+            until = now + (error.retry_after or timedelta(0))
+            return lambda held: held.postpone(error, now, until)
         if is_not_taken(error) and until is not None:
             return lambda held: held.postpone(error, now, until)
         in_doubt = isinstance(error, TransientDeliveryError) and error.ambiguous

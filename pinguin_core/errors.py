@@ -149,11 +149,26 @@ class PermanentDeliveryError(DeliveryError):
     Attributes:
         asked: the provider itself refused it. If not, a sender did, which says nothing about the
             state of the provider.
+        elsewhere: another provider may well accept it: this one refused it because of what it
+            cannot accept, or does not accept from us.
     """
 
-    def __init__(self, reason: str, *, code: str = "", asked: bool = True) -> None:
+    def __init__(
+        self, reason: str, *, code: str = "", asked: bool = True, elsewhere: bool = False
+    ) -> None:
         super().__init__(reason, code=code)
         self.asked = asked
+        self.elsewhere = elsewhere
+
+
+class HeldForProvider(TransientDeliveryError):
+    """The message has to wait for a provider that is down, though others need not.
+
+    It is held until `retry_after` is over, and that uses up no retry.
+    """
+
+    def __init__(self, reason: str, *, code: str = "", retry_after: timedelta) -> None:
+        super().__init__(reason, code=code, retry_after=retry_after)
 
 
 class ProviderDown(TransientDeliveryError):

@@ -9,6 +9,7 @@ from typing import Final, Generic, NamedTuple, Protocol
 
 from pinguin_core.errors import (
     DeliveryError,
+    HeldForProvider,
     InvalidValue,
     PermanentDeliveryError,
     ProviderDown,
@@ -51,6 +52,9 @@ class FailoverSender(Generic[MessageT_contra]):
     The fallback is never given what was refused because of the message, such as an unknown
     recipient; nor, in the same attempt, what the first may have accepted. Before a later attempt
     that is looked up at whichever of the two may have it, if that one is a `Reconciler`.
+
+    What the fallback refuses because of what it cannot accept, or does not accept from us, waits
+    for the first one.
 
     What the fallback's provider said begins with `fallback:`, in a receipt's reply as in an error's
     reason; what the first one's provider said in the same attempt is there too.
@@ -161,6 +165,8 @@ class FailoverSender(Generic[MessageT_contra]):
         tried again; so the first one's state decides.
         """
         reason = "; ".join(map(str, failures)) or "both providers are considered down"
+        if failures and _is_for_another(failures[-1]):
+            return self._left_to_primary(reason, failures[-1].error.code)
         not_taken = all(is_not_taken(each.error) for each in failures)
         if not_taken and self._ways[0][0].is_down:
             code = failures[-1].error.code if failures else ""
@@ -170,6 +176,14 @@ class FailoverSender(Generic[MessageT_contra]):
             asked = not isinstance(error, PermanentDeliveryError) or error.asked
             return PermanentDeliveryError(reason, code=error.code, asked=asked)
         return _of_pair(error, reason, no_other_way=not_taken or self._is_only_way(route))
+
+    def _left_to_primary(self, reason: str, code: str) -> DeliveryError:
+        """Return what comes of a message that the fallback cannot take: other messages go on."""
+        first, now = self._ways[0][0], self._clock.now()
+        if first.is_down:
+            until = max(timedelta(0), first.due_at(now) - now)
+            return HeldForProvider(reason, code=code, retry_after=until)
+        return TransientDeliveryError(reason, code=code)
 
     def _next_try(self) -> timedelta:
         now = self._clock.now()
@@ -257,6 +271,13 @@ class _Failure(NamedTuple):
 
     def __str__(self) -> str:
         return self.route.named(self.error.reason)
+
+
+def _is_for_another(failure: _Failure) -> bool:
+    """Tell whether the fallback refused what the first provider may well take."""
+    route, error = failure
+    is_refused = isinstance(error, PermanentDeliveryError) and error.elsewhere
+    return is_refused and route.name == FALLBACK
 
 
 def _of_pair(

@@ -12,6 +12,7 @@ from typing import Final, TypeGuard
 
 from pinguin_core.errors import (
     DeliveryError,
+    HeldForProvider,
     PermanentDeliveryError,
     ProviderDown,
     TransientDeliveryError,
@@ -26,6 +27,8 @@ _BURST: Final = timedelta(milliseconds=100)
 
 def is_answer(error: DeliveryError) -> bool:
     """Tell whether the provider did its part: it was asked, and the error is about the message."""
+    if isinstance(error, HeldForProvider):
+        return False
     asked = not isinstance(error, PermanentDeliveryError) or error.asked
     return asked and not is_trouble(error)
 

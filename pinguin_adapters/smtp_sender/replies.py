@@ -114,6 +114,9 @@ _MAIL: Final = {
     "5.3.4": Verdict.FAIL,
 }
 
+_INABILITIES: Final = {"552", "5.2.3", "5.3.4", "555", "5.5.4", "5.6.7"}
+"""What a relay says of a message that is too large for it, or of an address that it cannot take."""
+
 VERDICTS: Final[Mapping[Phase, Mapping[str, Verdict]]] = {
     Phase.CONNECT: {**_ANY_REFUSAL, **_TOO_MANY},
     Phase.EHLO: {**_ANY_REFUSAL, **_TOO_MANY},
@@ -152,6 +155,13 @@ def judge(phase: Phase, reply: Reply) -> Verdict | None:
     return next((VERDICTS[phase][key] for key in keys if key in VERDICTS[phase]), None)
 
 
+def _is_its_own(phase: Phase, reply: Reply) -> bool:
+    """Tell whether a refusal is about the relay: what it cannot take, or whom it does not serve."""
+    if phase is Phase.RCPT and reply.enhanced.startswith("5.7."):
+        return True
+    return (reply.enhanced or str(reply.code)) in _INABILITIES
+
+
 def code(reply: Reply) -> str:
     """Name a reply's codes, as in `450 4.2.1`."""
     return " ".join(filter(None, (str(reply.code), reply.enhanced)))
@@ -178,7 +188,11 @@ def refusal(phase: Phase, reply: Reply, hide: Iterable[str] = ()) -> DeliveryErr
         )
     match verdict:
         case Verdict.FAIL:
-            return PermanentDeliveryError(f"SMTP {phase.value}: {said}", code=code(reply))
+            return PermanentDeliveryError(
+                f"SMTP {phase.value}: {said}",
+                code=code(reply),
+                elsewhere=_is_its_own(phase, reply),
+            )
         case Verdict.RETRY | Verdict.OUTAGE:
             of_relay = verdict is Verdict.OUTAGE
             return _transient(phase, said, code=code(reply), of_provider=of_relay)
@@ -209,6 +223,7 @@ def too_large(size: int, limit: int) -> PermanentDeliveryError:
         f"SMTP {Phase.MAIL.value}: not sent: the message has {size} bytes, and the relay takes at"
         f" most {limit}",
         asked=False,
+        elsewhere=True,
     )
 
 
@@ -221,7 +236,7 @@ def not_in_ascii(*, ours: bool) -> DeliveryError:
     if ours:
         return misconfigured(Phase.MAIL, f"the sender's address {problem}")
     return PermanentDeliveryError(
-        f"SMTP {Phase.MAIL.value}: the recipient's address {problem}", asked=False
+        f"SMTP {Phase.MAIL.value}: the recipient's address {problem}", asked=False, elsewhere=True
     )
 
 

@@ -24,6 +24,7 @@ from pinguin_core import (
     DeliveryError,
     Dispatcher,
     Email,
+    EmailAddress,
     FailoverSender,
     Notification,
     NotificationId,
@@ -284,3 +285,49 @@ async def test_a_first_relay_that_offers_no_encryption_is_replaced_and_told_of_l
     ((route, is_up, reason),) = both.turns
     assert (route, is_up) == ("primary", False)
     assert "does not offer it" in reason
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer"),
+    [
+        ("MAIL", "552 5.3.4 too large"),
+        ("MAIL", "552 too large"),
+        ("RCPT", "550 5.7.1 relaying denied"),
+        ("END", "552 5.3.4 too large"),
+    ],
+)
+@patient
+async def test_what_a_second_relay_cannot_take_itself_is_not_refused_for_good(
+    verb: str, answer: str
+) -> None:
+    async with pair() as both:
+        await both.primary.behave(Behaviour.BE_UNREACHABLE)
+        both.fallback.script[verb] = [answer]
+        with pytest.raises(TransientDeliveryError, match=f"fallback: SMTP .*{answer[:3]}"):
+            await send(both.sender)
+
+
+@pytest.mark.parametrize(
+    ("message", "extensions"),
+    [(EMAIL, ("SIZE 100",)), (Email(EmailAddress("zoë@example.com"), "Hi", "Hello"), ())],
+)
+@patient
+async def test_what_a_second_relay_is_not_even_offered_is_not_refused_for_good(
+    message: Email, extensions: tuple[str, ...]
+) -> None:
+    async with pair() as both:
+        await both.primary.behave(Behaviour.BE_UNREACHABLE)
+        both.fallback.extensions = extensions
+        with pytest.raises(TransientDeliveryError, match="fallback: SMTP MAIL"):
+            await send(both.sender, message)
+    assert "MAIL" not in both.fallback.verbs()
+
+
+@pytest.mark.parametrize("answer", ["550 5.1.1 unknown", "554 no", "550 no"])
+@patient
+async def test_what_a_second_relay_says_of_the_recipient_is_final(answer: str) -> None:
+    async with pair() as both:
+        await both.primary.behave(Behaviour.BE_UNREACHABLE)
+        both.fallback.script["RCPT"] = [answer]
+        with pytest.raises(PermanentDeliveryError):
+            await send(both.sender)

@@ -19,6 +19,7 @@ from pinguin_core import (
     DeliveryError,
     Email,
     FailoverSender,
+    HeldForProvider,
     InvalidValue,
     NotificationId,
     PermanentDeliveryError,
@@ -35,6 +36,7 @@ INTERVAL = timedelta(seconds=30)
 DOWN = TransientDeliveryError("connect: refused", code="421", of_provider=True)
 BAD_LOGIN = ProviderMisconfigured("AUTH: 535 no", code="535")
 UNCLEAR = TransientDeliveryError("end: lost", ambiguous=True, of_provider=True)
+TOO_LARGE = PermanentDeliveryError("552 too large for us", code="552", elsewhere=True)
 OUTCOMES = [None, DOWN, BAD_LOGIN, UNCLEAR, BUSY, REFUSED, LOST]
 
 
@@ -273,6 +275,65 @@ def test_a_refusal_by_the_fallback_is_final() -> None:
         assert isinstance(raised, PermanentDeliveryError)
         assert raised.reason == "connect: refused; fallback: 550 no such user"
         assert raised.code == REFUSED.code
+
+    run(test())
+
+
+def test_what_only_the_fallback_cannot_take_waits_for_the_first() -> None:
+    """Others go on: it is no outage of the channel."""
+
+    async def test() -> None:
+        pair = Pair()
+        pair.primary.error, pair.fallback.error = DOWN, TOO_LARGE
+        stumbled = await pair.error()
+        assert isinstance(stumbled, TransientDeliveryError)
+        assert (stumbled.reason, stumbled.of_provider) == (
+            f"{DOWN.reason}; fallback: {TOO_LARGE.reason}",
+            False,
+        )
+        pair.primary.error = BAD_LOGIN
+        held = await pair.error()
+        assert isinstance(held, HeldForProvider)
+        assert (held.retry_after, held.of_provider) == (INTERVAL, False)
+        pair.primary.error = None
+        pair.clock.advance(INTERVAL)
+        await pair.send()
+        assert len(pair.primary.took) == 1
+
+    run(test())
+
+
+def test_what_the_first_cannot_take_itself_fails() -> None:
+    async def test() -> None:
+        pair = Pair()
+        pair.primary.error = TOO_LARGE
+        assert await pair.error() is not None
+        assert isinstance(await pair.error(), PermanentDeliveryError)
+        assert pair.fallback.tried == []
+
+    run(test())
+
+
+def test_what_the_fallback_cannot_take_is_held_for_as_long_as_it_takes() -> None:
+    async def test() -> None:
+        scene = Scene()
+        pair = Pair(scene.clock)
+        pair.primary.error, pair.fallback.error = BAD_LOGIN, TOO_LARGE
+        await scene.store.add(queued("notif-1"))
+        async with scene.dispatcher(pair.sender, policy=FixedDelay(SECOND)):
+            for _ in range(600):
+                await settled()
+                scene.clock.advance(SECOND)
+            assert 0 < len(pair.primary.tried) <= 21
+            assert len(pair.fallback.tried) <= 21
+            assert await scene.state_of() == "Queued"
+            pair.fallback.error = None
+            await scene.store.add(queued("notif-2"))
+            for _ in range(60):
+                scene.clock.advance(SECOND)
+                await settled()
+        assert sorted(map(str, pair.fallback.took)) == ["notif-1", "notif-2"]
+        assert scene.observer.providers == []
 
     run(test())
 

@@ -20,6 +20,7 @@ from pinguin_core import (
     ExponentialBackoff,
     Failed,
     FailoverSender,
+    HeldForProvider,
     IdempotencyConflict,
     IdempotencyKey,
     IdGenerator,
@@ -198,7 +199,7 @@ def tell_route(route: str, *, is_up: bool, reason: str) -> None:
     raise SystemExit(f"{route} {is_up} {reason}")
 
 
-def rest(error: ProviderDown) -> timedelta:
+def rest(error: ProviderDown | HeldForProvider) -> timedelta:
     return error.retry_after or timedelta(seconds=30)
 
 
