@@ -19,6 +19,16 @@ from pinguin_core.notification import Notification, Receipt, Sending, Sent
 from pinguin_core.ports import SmsCount
 from pinguin_core.values import IdempotencyKey, NotificationId, PhoneNumber
 
+__all__ = [
+    "NOON",
+    "CountingIds",
+    "Delivery",
+    "FailingSender",
+    "ManualClock",
+    "MemoryRepository",
+    "RecordingSender",
+]
+
 NOON: Final = datetime(2030, 1, 1, 12, tzinfo=UTC)
 """The moment at which a `ManualClock` stands when it is made."""
 

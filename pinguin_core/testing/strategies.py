@@ -18,6 +18,8 @@ from pinguin_core.errors import (
     DeliveryError,
     InvalidTransition,
     PermanentDeliveryError,
+    ProviderDown,
+    ProviderMisconfigured,
     TransientDeliveryError,
 )
 from pinguin_core.history import Attempt, Outcome
@@ -42,6 +44,34 @@ from pinguin_core.values import (
     NotificationId,
     PhoneNumber,
 )
+
+__all__ = [
+    "FIRST_MOMENT",
+    "LAST_MOMENT",
+    "TICK",
+    "around",
+    "attempts",
+    "bodies",
+    "email_addresses",
+    "emails",
+    "idempotency_keys",
+    "lived_notifications",
+    "longest",
+    "messages",
+    "moments",
+    "notification_ids",
+    "notifications",
+    "outcomes",
+    "phone_numbers",
+    "reasons",
+    "retry_policies",
+    "shifted",
+    "shortest",
+    "sms",
+    "states",
+    "subjects",
+    "transient_errors",
+]
 
 TICK: Final = timedelta(microseconds=1)
 """The smallest difference between two moments."""
@@ -208,13 +238,29 @@ def notifications() -> SearchStrategy[Notification]:
 
 def outcomes() -> SearchStrategy[Receipt | DeliveryError]:
     """Draw what a sender may answer."""
-    waits = st.none() | st.timedeltas(timedelta(0), timedelta(days=1))
-    transient = st.builds(
-        TransientDeliveryError, reasons(), code=_codes(), retry_after=waits, ambiguous=st.booleans()
+    receipts = st.builds(
+        Receipt, _provider_ids(), _codes(), st.just("") | reasons(), found=st.booleans()
     )
-    receipts = st.builds(Receipt, _provider_ids(), _codes(), st.just("") | reasons())
-    permanent = st.builds(PermanentDeliveryError, reasons(), code=_codes())
-    return st.one_of(receipts, transient, permanent)
+    permanent = st.builds(
+        PermanentDeliveryError, reasons(), code=_codes(), asked=st.sampled_from([True, False])
+    )
+    return st.one_of(receipts, transient_errors(), permanent)
+
+
+def transient_errors() -> SearchStrategy[TransientDeliveryError]:
+    """Draw an error after which the attempt is made again, of any kind."""
+    waits = st.none() | st.timedeltas(timedelta(0), timedelta(days=1))
+    ours = st.builds(
+        TransientDeliveryError,
+        reasons(),
+        code=_codes(),
+        retry_after=waits,
+        ambiguous=st.booleans(),
+        of_provider=st.booleans(),
+    )
+    kinds = (ProviderDown, ProviderMisconfigured)
+    theirs = (st.builds(kind, reasons(), code=_codes(), retry_after=waits) for kind in kinds)
+    return st.one_of(ours, *theirs)
 
 
 def retry_policies() -> SearchStrategy[ExponentialBackoff]:
@@ -254,20 +300,27 @@ def _steps() -> SearchStrategy[_Step]:
     lease = timedelta(minutes=1)
     claim: _Step = lambda it, now: it.claim(max(now, it.wake_at or now), lease)  # noqa: E731 (so short are all)
     reports = st.builds(_reporting, outcomes(), retry_policies())
+    postponed = st.builds(_postponing, transient_errors())
     others: list[_Step] = [
+        Notification.give_back,
+        lambda it, now: it.hold("the day's limit is reached", now, now + lease),
         Notification.interrupt,
         Notification.orphan,
         Notification.cancel,
         Notification.requeue,
         lambda it, now: it.reschedule(now + lease, now),
     ]
-    return st.just(claim) | reports | st.sampled_from(others)
+    return st.just(claim) | reports | postponed | st.sampled_from(others)
 
 
 def _reporting(outcome: Receipt | DeliveryError, policy: ExponentialBackoff) -> _Step:
     if isinstance(outcome, Receipt):
         return lambda it, now: it.succeed(outcome, now)
     return lambda it, now: it.fail(outcome, now, policy)
+
+
+def _postponing(error: TransientDeliveryError) -> _Step:
+    return lambda it, now: it.postpone(error, now, now + timedelta(minutes=1))
 
 
 def _live(notification: Notification, steps: list[_Step]) -> Notification:

@@ -19,7 +19,13 @@ PACKAGES = [
     "pinguin_adapters.sqlmodel_store",
     "pinguin_adapters.twilio_sender",
 ]
-LISTS = [*PACKAGES, "pinguin_grpc.client"]
+LISTS = [
+    *PACKAGES,
+    "pinguin_grpc.client",
+    "pinguin_core.testing.contracts",
+    "pinguin_core.testing.fakes",
+    "pinguin_core.testing.strategies",
+]
 NAMES = [(place, name) for place in LISTS for name in import_module(place).__all__]
 USES = "".join(path.read_text() for path in (Path(__file__).parents[1] / "typing").glob("*.py"))
 
@@ -27,7 +33,7 @@ USES = "".join(path.read_text() for path in (Path(__file__).parents[1] / "typing
 @pytest.mark.parametrize("place", LISTS)
 def test_the_list_is_sorted_and_holds_no_name_twice(place: str) -> None:
     listed = import_module(place).__all__
-    assert listed == sorted(set(listed))
+    assert listed == sorted(set(listed), key=lambda name: (not name.isupper(), name))
 
 
 @pytest.mark.parametrize("package", PACKAGES)
