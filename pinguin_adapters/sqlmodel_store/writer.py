@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
@@ -252,7 +252,7 @@ def _once(connection: Connection, requests: Sequence[Request[Task]], hurrying: H
     except Exception as error:
         if is_trouble(error):
             raise
-        _apart(connection, requests, hurrying)
+        _apart(connection, requests, hurrying, locked=isinstance(error, Locked))
 
 
 def _is_pointless(request: Request[Task]) -> bool:
@@ -274,16 +274,26 @@ def _together(connection: Connection, requests: Sequence[Request[Task]]) -> None
                 request.outcome = request.task.run(connection)
 
 
-def _apart(connection: Connection, requests: Sequence[Request[Task]], hurrying: Hurrying) -> None:
-    """Do each by itself; but when much is locked, all may be, and nothing more is waited for."""
-    locked = 0
-    with _transaction(connection), hurrying(connection):
+def _apart(
+    connection: Connection, requests: Sequence[Request[Task]], hurrying: Hurrying, locked: int
+) -> None:
+    """Do each by itself, `hurrying` from the first on that waited in vain, together or alone.
+
+    Before that, locks are waited for as ever: those of another service that stores the same key end
+    soon. When much is locked, all may be, and nothing more is waited for.
+    """
+    with _transaction(connection), ExitStack() as haste:
+        if locked:
+            haste.enter_context(hurrying(connection))
         for request in requests:
-            if locked == _MOST_LOCKED:
+            if locked > _MOST_LOCKED:
                 request.outcome = Locked()
             elif not _is_pointless(request):
                 request.outcome = _alone(connection, request.task)
-                locked += isinstance(request.outcome, Locked)
+                if isinstance(request.outcome, Locked):
+                    if not locked:
+                        haste.enter_context(hurrying(connection))
+                    locked += 1
 
 
 def _alone(connection: Connection, task: Task) -> object:
