@@ -177,6 +177,14 @@ class AddOverwritesThenRefuses(Mutant):
             raise DuplicateNotification(str(notification.id))
 
 
+class AddsOverWhatIsFinal(Mutant):
+    async def add(self, notification: Notification) -> None:
+        stored = self._stored.get(notification.id)
+        if stored is not None and stored.is_final:
+            del self._stored[notification.id]
+        await super().add(notification)
+
+
 class AddIsAnUpsert(Mutant):
     async def add(self, notification: Notification) -> None:
         stored = self._stored.get(notification.id)
@@ -713,6 +721,11 @@ REPOSITORY_MUTANTS: Final[dict[str, tuple[type[Mutant], list[str]]]] = {
     "ids are compared without case": (IgnoresCase, ["ids_differ_by_case"]),
     "a duplicate overwrites": (AddOverwrites, ["an_id_is_added_once", PROGRAM]),
     "a duplicate overwrites and is refused": (AddOverwritesThenRefuses, ["an_id_is_added_once"]),
+    "what is final is added over": (AddsOverWhatIsFinal, ["an_id_is_taken_for_all_time"]),
+    "attempts are counted in two bytes": (
+        distorting(lambda it: replace(it, attempts=min(it.attempts, 2**15 - 1))),
+        ["the_greatest_counts_are_kept"],
+    ),
     "add is an upsert": (AddIsAnUpsert, ["a_later_version_is_not_added_over_an_earlier"]),
     "save does nothing": (
         SaveDoesNothing,

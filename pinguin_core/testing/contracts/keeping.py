@@ -95,6 +95,15 @@ class Keeping(StorageContract):
         assert first == await store.get(first.id)
 
     @with_store
+    async def test_an_id_is_taken_for_all_time(self, store: NotificationRepository) -> None:
+        """Also where what had it first will never be looked at again."""
+        await store.add(queued())
+        await store.save(queued().cancel(NOON))
+        with pytest.raises(DuplicateNotification):
+            await store.add(queued())
+        assert queued().cancel(NOON) == await store.get(queued().id)
+
+    @with_store
     async def test_a_later_version_is_not_added_over_an_earlier(
         self, store: NotificationRepository
     ) -> None:
@@ -267,6 +276,14 @@ class Keeping(StorageContract):
         for notification in _longest_texts():
             kept = await _kept(store, notification)
             assert notification == kept
+
+    @with_store
+    async def test_the_greatest_counts_are_kept(self, store: NotificationRepository) -> None:
+        most = 2**31 - 1
+        counted = replace(queued(), attempts=most, retries=most, crashes=most, version=most - 1)
+        assert counted == await _kept(store, counted)
+        await store.save(replace(counted, version=most))
+        assert replace(counted, version=most) == await store.get(counted.id)
 
     @with_store
     async def test_the_largest_body_is_kept(self, store: NotificationRepository) -> None:
