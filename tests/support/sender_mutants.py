@@ -290,6 +290,10 @@ SENDER_MUTANTS: Final[dict[str, tuple[type[MemorySender], list[str]]]] = {
         on_body(lambda body: body.rpartition("\n")[0] or body),
         [_ONE_BY_ONE, _CONCURRENT, _AWKWARD, _EVERY],
     ),
+    "long lines are cut": (
+        on_body(lambda body: "\n".join(line[:998] for line in body.split("\n"))),
+        [_AWKWARD],
+    ),
     "leading dots are lost": (
         on_body(lambda body: "\n".join(line.removeprefix(".") for line in body.split("\n"))),
         [_AWKWARD],

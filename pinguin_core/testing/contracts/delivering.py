@@ -30,6 +30,8 @@ from pinguin_core.values import NotificationId
 MANY: Final = 20
 """More than any sender has sessions."""
 
+_LONG_LINE: Final = "longer than a line of SMTP may be " * 40
+
 
 class Delivering(ProviderContract):
     """Tests of what arrives."""
@@ -61,7 +63,7 @@ class Delivering(ProviderContract):
     async def test_awkward_texts_arrive_intact(
         self, sender: Sender[Any], provider: Provider
     ) -> None:
-        texts = [*awkward.TEXTS, *awkward.LINES]
+        texts = [*awkward.TEXTS, *awkward.LINES, _LONG_LINE]
         messages = [replace(self.sample, body=text) for text in texts]
         messages += [replace(self.sample, subject=text) for text in awkward.TEXTS]
         await send_all(sender, messages)
