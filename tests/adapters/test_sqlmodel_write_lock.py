@@ -59,8 +59,17 @@ def wait_until_free(path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+def cost(path: Path) -> tuple[int, int]:
+    """How many threads wait, and how often the file is open; others may come and go meanwhile."""
+    opened = [file for file in Path("/proc/self/fd").iterdir() if _is_same(file, path)]
+    return sum(map(is_waiting_thread, threading.enumerate())), len(opened)
+
+
+def _is_same(file: Path, path: Path) -> bool:
+    try:
+        return file.samefile(path)
+    except OSError:  # closed meanwhile
+        return False
 
 
 @contextmanager
@@ -170,16 +179,17 @@ def wait_until_nobody_waits() -> None:
 
 def test_a_holder_that_is_stopped_keeps_nobody_for_ever(path: Path) -> None:
     """Nor does each wait for it cost a thread or an open file more."""
+    wait_until_nobody_waits()  # as an earlier test may have left somebody
     with holder(path) as (process, told), lock_on(path) as lock:
         assert process.pid is not None
         os.kill(process.pid, SIGSTOP)
         with pytest.raises(StoreUnavailable, match=LOCKED):
             lock.take(SHORT)
-        threads, files = threading.active_count(), open_files()
+        before = cost(path)
         for _ in range(5):
             with pytest.raises(StoreUnavailable, match=LOCKED):
                 lock.take(SHORT)
-        assert (threading.active_count(), open_files()) == (threads, files)
+        assert cost(path) == before
         os.kill(process.pid, SIGCONT)
         told.send("release")
         lock.take(LONG)
@@ -236,16 +246,16 @@ def test_closing_while_in_line_leaves_the_file_free(path: Path) -> None:
 
 
 def test_however_many_gave_up_only_one_of_them_still_waits(path: Path) -> None:
+    wait_until_nobody_waits()  # as an earlier test may have left somebody
     with lock_on(path) as holding:
         holding.take(LONG)
-        before = threading.active_count(), open_files()
+        assert cost(path) == (0, 1)
         for _ in range(5):
             with lock_on(path) as lock, pytest.raises(StoreUnavailable, match=LOCKED):
                 lock.take(SHORT)
-        assert (threading.active_count(), open_files()) == (before[0] + 1, before[1] + 1)
+        assert cost(path) == (1, 2)
     wait_until_nobody_waits()
-    assert not any(map(is_waiting_thread, threading.enumerate()))
-    assert open_files() == before[1] - 1
+    assert cost(path) == (0, 0)
 
 
 def test_who_comes_after_one_that_gave_up_has_its_place_in_the_line(path: Path) -> None:
