@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -147,7 +148,11 @@ def _cancel_on_interrupt(task: asyncio.Task[Any] | None) -> None:
 
     asyncio would do so in the signal handler, amid a step that then fails with a traceback. A
     second Ctrl-C raises `KeyboardInterrupt`, as anywhere else.
+
+    Signals reach the main thread alone: on another one there is nothing to do.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return
     loop = asyncio.get_running_loop()
 
     def interrupt() -> None:

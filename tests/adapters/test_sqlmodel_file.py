@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import re
@@ -11,9 +10,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.dispatching import NotingObserver
 from support.sqlmodel_stores import email, opened, run
 
 from pinguin_adapters.sqlmodel_store import sqlite, sqlite_file
@@ -161,11 +160,10 @@ def test_nothing_is_written_to_a_file_that_is_no_longer_in_its_place(
     tmp_path: Path, how: Callable[[Path], None]
 ) -> None:
     """It would be lost: the next start opens what is in its place then."""
-    path, troubles = tmp_path / "store.db", list[dict[str, Any]]()
+    path, observer = tmp_path / "store.db", NotingObserver()
 
     async def scenario() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, told: troubles.append(told))
-        async with opened(path) as store:
+        async with opened(path, observer) as store:
             await store.add(email("notif-1"))
             how(path)
             with pytest.raises(StoreUnavailable, match=MISPLACED):
@@ -179,8 +177,8 @@ def test_nothing_is_written_to_a_file_that_is_no_longer_in_its_place(
             await store.save(email("notif-1").cancel(NOON))
 
     run(scenario())
-    (trouble,) = troubles
-    assert re.search(MISPLACED, str(trouble["exception"]))
+    ((_, trouble),) = observer.troubles
+    assert re.search(MISPLACED, str(trouble))
 
 
 def refuse_to_sync(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
