@@ -809,7 +809,7 @@ REPOSITORY_MUTANTS: Final[dict[str, tuple[type[Mutant], list[str]]]] = {
     "what was final stays so": (FinalForEver, ["what_failed_can_be_queued_again"]),
     "next_wake tells the first": (
         NEXT_WAKE_FROM_THE_FIRST,
-        ["the_next_wake_is_the_earliest", "the_next_wake_is_the_minimum"],
+        ["the_next_wake_is_the_earliest"],
     ),
     "next_wake ignores leases": (
         NEXT_WAKE_WITHOUT_LEASES,
