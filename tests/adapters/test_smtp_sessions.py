@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import pytest
 from support.limited_smtp import LimitedSmtp
-from support.mailing import CONNECT, send, sender_to
+from support.mailing import CONNECT, OPERATION, send, sender_to
 from support.patience import jump, patient
 from support.scripted_smtp import AndHangUp, Answer, BreakingOff, ScriptedSmtp, Silence
 
@@ -288,6 +288,8 @@ async def test_cancelling_drops_the_session_and_nothing_else(
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
+        if verb in {"CONNECT", "EHLO"}:
+            jump(OPERATION)  # until then it would have been kept for the next message
         await server.gone()
         await send(sender)
     assert server.sessions == 2
